@@ -1,0 +1,119 @@
+/* data.h: images, data sets in MVTec-AD layout or plain folders, simulated anomalies, and a loader that never depends
+ * on how many threads it has. Host only. */
+#ifndef DIFFAD_DATA_H
+#define DIFFAD_DATA_H
+
+#include "diffad/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- images ---- */
+
+/* 8-bit pixels, row-major, interleaved; channels 1 or 3; three channels are R,G,B in memory whatever the file.
+ * 16-bit files are rounded to 8 bits, alpha is dropped (not blended), palettes are expanded, grey stays one channel
+ * unless the caller asks for 3. */
+typedef struct diffad_image {
+    int      width, height, channels;
+    uint8_t *pixels;
+} diffad_image;
+
+typedef struct diffad_image_limits {
+    int64_t max_pixels;        /* 64 Mpx by default: refused from the header, before any decoding */
+    int64_t max_file_bytes;    /* 256 MiB by default */
+} diffad_image_limits;
+DIFFAD_API diffad_image_limits diffad_image_limits_default(void);
+
+/* channels: 0 as in the file (1 or 3), 1 or 3 to convert. Type by content, never by name. limits NULL: the defaults. */
+DIFFAD_API diffad_status diffad_image_load(const char *path, int channels, const diffad_image_limits *limits, diffad_image *out);
+DIFFAD_API diffad_status diffad_image_parse(const char *origin, const void *data, size_t bytes, int channels,
+                                            const diffad_image_limits *limits, diffad_image *out);
+DIFFAD_API diffad_status diffad_image_create(int width, int height, int channels, diffad_image *out);
+DIFFAD_API void          diffad_image_release(diffad_image *image);
+/* PNG by path; atomic. And PNG in new memory (release with diffad_memory_release). */
+DIFFAD_API diffad_status diffad_image_save_png(const char *path, const diffad_image *image);
+DIFFAD_API diffad_status diffad_image_encode_png(const diffad_image *image, unsigned char **data, int64_t *bytes);
+DIFFAD_API void          diffad_memory_release(void *p);
+/* OpenCV's cv::resize INTER_LINEAR on 8 bit (its fixed-point arithmetic, no antialiasing). */
+DIFFAD_API diffad_status diffad_image_resize(const diffad_image *from, int width, int height, diffad_image *out);
+
+/* ---- data sets ---- */
+
+typedef struct diffad_item {
+    const char *path;          /* image */
+    const char *mask;          /* ground truth file, NULL for a good image or where the set has none */
+    const char *defect;        /* "good" or the defect's folder name */
+    bool        anomalous;
+} diffad_item;
+
+typedef struct diffad_dataset diffad_dataset;
+/* `root` with class `name`: MVTec-AD layout (root/name/{train/good,test/KIND,ground_truth/KIND/NNN_mask.png}), `name`
+ * NULL: root itself is the class folder, or a plain folder of good images (then every image is a training image and
+ * diffad_dataset_holdout tells which serve for the threshold). Sorted bytewise. Errors: DATA, naming folder and cure. */
+DIFFAD_API diffad_status diffad_dataset_open(const char *root, const char *name, diffad_dataset **out);
+DIFFAD_API void          diffad_dataset_close(diffad_dataset *d);
+DIFFAD_API const char   *diffad_dataset_class(const diffad_dataset *d);
+DIFFAD_API bool          diffad_dataset_is_plain(const diffad_dataset *d);         /* no test images, no masks */
+DIFFAD_API int           diffad_dataset_train_count(const diffad_dataset *d);
+DIFFAD_API const diffad_item *diffad_dataset_train(const diffad_dataset *d, int i);
+DIFFAD_API int           diffad_dataset_test_count(const diffad_dataset *d);
+DIFFAD_API const diffad_item *diffad_dataset_test(const diffad_dataset *d, int i);
+/* Good images held back from training in a plain folder: every 10th, at least one where there are two or more. */
+DIFFAD_API int           diffad_dataset_holdout_count(const diffad_dataset *d);
+DIFFAD_API const diffad_item *diffad_dataset_holdout(const diffad_dataset *d, int i);
+/* The ground truth at width x height, 0 or 1 per pixel: `official` resizes bilinearly and keeps only pixels that stay
+ * at 1.0 (reference section 9), otherwise nearest. A good image has zeros. */
+DIFFAD_API diffad_status diffad_dataset_mask(const diffad_item *item, int width, int height, bool official, uint8_t *mask);
+
+/* ---- training samples ---- */
+
+typedef struct diffad_loader_options {
+    int         width, height;      /* pictures after the bilinear resize */
+    int         channels;           /* 3, or 1 */
+    bool        bgr;                /* channel order of the result; published: true */
+    float       range_lo, range_hi; /* of the result; published: 0, 1 */
+    const char *textures;           /* folder, searched recursively; NULL: procedural textures */
+    uint64_t    seed;
+    uint32_t    stage;              /* part of the random key: stages do not share draws */
+    int         threads;            /* 1..; never changes a sample */
+    bool        rotate;             /* reference section 8 step 1: with probability 0.3 by U(-90,90) degrees */
+    bool        anomalies;          /* false: augmented and mask stay unset (first stage) */
+} diffad_loader_options;
+DIFFAD_API diffad_loader_options diffad_loader_options_default(void);
+
+/* One batch: planes N,C,H,W as float in [range_lo, range_hi]; masks N,1,H,W of 0/1. */
+typedef struct diffad_batch {
+    int      count;
+    float   *image;            /* the normal image */
+    float   *augmented;        /* the simulated anomaly (equal to image in half of the draws) */
+    uint8_t *mask;
+    int     *index;            /* [N] training image drawn */
+} diffad_batch;
+
+typedef struct diffad_loader diffad_loader;
+/* Draws with replacement: sample number s (counted over the whole training) depends on (seed, stage, s) alone. */
+DIFFAD_API diffad_status diffad_loader_create(const diffad_dataset *d, const diffad_loader_options *o, diffad_loader **out);
+DIFFAD_API void          diffad_loader_destroy(diffad_loader *l);
+/* Samples first .. first+count-1. The batch stays valid until the next call. Asking for consecutive batches is fast:
+ * the threads work ahead. */
+DIFFAD_API diffad_status diffad_loader_get(diffad_loader *l, int64_t first, int count, const diffad_batch **out);
+/* Any training or test image the way the loader would give it (no rotation): planes C,H,W. */
+DIFFAD_API diffad_status diffad_picture_load(const char *path, const diffad_loader_options *o, float *planes);
+/* The reverse: planes as an RGB image (values clamped to the range). */
+DIFFAD_API diffad_status diffad_picture_to_image(const float *planes, const diffad_loader_options *o, diffad_image *out);
+
+/* ---- procedural data (`diffad data synth`) and `data check` ---- */
+
+typedef struct diffad_synth_options { int size, train, test_good, test_bad, textures; uint64_t seed; } diffad_synth_options;
+/* dir/{CLASS}/... in MVTec layout with two classes, and dir/textures. Atomic per file; refuses a folder that is not empty. */
+DIFFAD_API diffad_status diffad_data_synth(const char *dir, const diffad_synth_options *o);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,41 @@
+/* file.h: whole files in and out. Writes are atomic: a temporary name in the same folder, fsync, rename, fsync of the
+ * folder; after a failure the old file is untouched and no temporary remains. */
+#ifndef DIFFAD_FILE_H
+#define DIFFAD_FILE_H
+
+#include "base/fail.h"
+#include "base/sys.h"
+
+/* Reads a whole file into new memory (*bytes of it, and a 0 byte behind); caller releases with diffad_release.
+ * Larger than max_bytes, a folder, or unreadable is an error with `code` (DIFFAD_ERR_DATA, ..._CHECKPOINT, ...);
+ * a file that does not exist is DIFFAD_ERR_FILE unless `code` says more. */
+diffad_status diffad_file_read(const char *path, int64_t max_bytes, diffad_status code, unsigned char **data, int64_t *bytes);
+diffad_status diffad_file_write(const char *path, const void *data, int64_t bytes);
+
+/* An atomic write in pieces: begin, append..., then commit or abandon (abandon after commit does nothing). */
+typedef struct diffad_writer {
+    char   *path, *temporary;
+    int     fd;
+    char   *buffer;
+    int64_t used;
+    diffad_status status;     /* sticky */
+} diffad_writer;
+diffad_status diffad_writer_begin(diffad_writer *w, const char *path);
+diffad_status diffad_writer_append(diffad_writer *w, const void *data, int64_t bytes);
+diffad_status diffad_writer_printf(diffad_writer *w, const char *format, ...) DIFFAD_PRINTF(2, 3);
+diffad_status diffad_writer_commit(diffad_writer *w);
+void          diffad_writer_abandon(diffad_writer *w);
+
+bool          diffad_path_exists(const char *path);
+bool          diffad_path_is_dir(const char *path);
+diffad_status diffad_make_dirs(const char *path);                                   /* like mkdir -p */
+/* "dir/name" in new memory; NULL when memory is out. */
+char         *diffad_path_join(const char *dir, const char *name);
+const char   *diffad_path_base(const char *path);
+
+/* The names in a folder, sorted bytewise, without "." and ".."; release with diffad_names_release. */
+typedef struct diffad_names { char **name; int64_t count; } diffad_names;
+diffad_status diffad_dir_list(const char *path, diffad_status code, diffad_names *out);
+void          diffad_names_release(diffad_names *n);
+
+#endif

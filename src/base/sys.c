@@ -1,0 +1,94 @@
+/* sys.c: the operating system's side of the seam. */
+#include "base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static void *os_alloc(size_t bytes) { return calloc(1, bytes ? bytes : 1); }
+static int   os_open(const char *path, int flags, int mode) { return open(path, flags | O_CLOEXEC, mode); }
+static long  os_read(int fd, void *to, size_t bytes) { return (long)read(fd, to, bytes); }
+static long  os_write(int fd, const void *from, size_t bytes) { return (long)write(fd, from, bytes); }
+static int64_t os_seek(int fd, int64_t offset, int whence) { return (int64_t)lseek(fd, (off_t)offset, whence); }
+static int   os_truncate(int fd, int64_t bytes) { return ftruncate(fd, (off_t)bytes); }
+static int   os_mkdir(const char *path, int mode) { return mkdir(path, (mode_t)mode); }
+static const char *os_getenv(const char *name) { return getenv(name); }
+
+static int os_stat(const char *path, int64_t *bytes, bool *is_dir)
+{
+    struct stat s;
+    if (stat(path, &s) != 0)
+        return -1;
+    if (bytes)
+        *bytes = (int64_t)s.st_size;
+    if (is_dir)
+        *is_dir = S_ISDIR(s.st_mode);
+    return 0;
+}
+
+static uint64_t os_monotonic_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int64_t os_wall_seconds(void) { return (int64_t)time(NULL); }
+
+diffad_sys_table diffad_sys = {
+    .alloc = os_alloc, .resize = realloc, .release = free,
+    .open = os_open, .close = close, .read = os_read, .write = os_write, .seek = os_seek,
+    .fsync = fsync, .truncate = os_truncate, .rename = rename, .unlink = unlink, .mkdir = os_mkdir,
+    .stat = os_stat, .monotonic_ns = os_monotonic_ns, .wall_seconds = os_wall_seconds, .getenv = os_getenv,
+};
+
+void *diffad_alloc(size_t bytes) { return diffad_sys.alloc(bytes); }
+
+void *diffad_alloc_array(size_t count, size_t bytes_each)
+{
+    if (bytes_each && count > SIZE_MAX / bytes_each) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return diffad_sys.alloc(count * bytes_each);
+}
+
+void *diffad_resize_array(void *p, size_t count, size_t bytes_each)
+{
+    if (bytes_each && count > SIZE_MAX / bytes_each) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return diffad_sys.resize(p, count * bytes_each);
+}
+
+void diffad_release(void *p) { diffad_sys.release(p); }
+
+char *diffad_strdup(const char *s)
+{
+    const size_t n = strlen(s) + 1;
+    char        *copy = diffad_alloc(n);
+    if (copy)
+        memcpy(copy, s, n);
+    return copy;
+}
+
+bool diffad_grow(void *items_pointer, int64_t count, int64_t *capacity, size_t each)
+{
+    if (count < *capacity)
+        return true;
+    void         *items;
+    const int64_t more = *capacity < 8 ? 16 : *capacity * 2;
+    memcpy(&items, items_pointer, sizeof items);
+    items = diffad_resize_array(items, (size_t)more, each);
+    if (!items)
+        return false;
+    memcpy(items_pointer, &items, sizeof items);
+    *capacity = more;
+    return true;
+}

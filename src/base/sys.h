@@ -1,0 +1,44 @@
+/* sys.h: the one seam to the operating system: memory, files, clock, environment.
+ *
+ * Every call of the library goes through the table `diffad_sys`; tests replace entries to inject faults, count and
+ * trace. Functions return what POSIX returns and set errno. Replace entries only while no other thread runs. */
+#ifndef DIFFAD_SYS_H
+#define DIFFAD_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct diffad_sys_table {
+    void       *(*alloc)(size_t bytes);                       /* zeroed; NULL when there is none */
+    void       *(*resize)(void *p, size_t bytes);
+    void        (*release)(void *p);
+    int         (*open)(const char *path, int flags, int mode);
+    int         (*close)(int fd);
+    long        (*read)(int fd, void *to, size_t bytes);
+    long        (*write)(int fd, const void *from, size_t bytes);
+    int64_t     (*seek)(int fd, int64_t offset, int whence);
+    int         (*fsync)(int fd);
+    int         (*truncate)(int fd, int64_t bytes);
+    int         (*rename)(const char *from, const char *to);
+    int         (*unlink)(const char *path);
+    int         (*mkdir)(const char *path, int mode);
+    int         (*stat)(const char *path, int64_t *bytes, bool *is_dir);
+    uint64_t    (*monotonic_ns)(void);
+    int64_t     (*wall_seconds)(void);
+    const char *(*getenv)(const char *name);
+} diffad_sys_table;
+
+extern diffad_sys_table diffad_sys;
+
+/* Zeroed memory; sizes are checked for overflow. NULL records nothing: callers say what it was for. */
+void *diffad_alloc(size_t bytes);
+void *diffad_alloc_array(size_t count, size_t bytes_each);
+void *diffad_resize_array(void *p, size_t count, size_t bytes_each);
+void  diffad_release(void *p);
+char *diffad_strdup(const char *s);
+
+/* Grows `*items` (elements of `each` bytes) so that one more fits; false when memory is out. */
+bool diffad_grow(void *items_pointer, int64_t count, int64_t *capacity, size_t each);
+
+#endif
