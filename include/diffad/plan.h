@@ -1,0 +1,60 @@
+/* plan.h: a graph made runnable on one device.
+ *
+ *     diffad_plan *p;
+ *     DIFFAD_TRY(diffad_plan_create(dev, g, NULL, &p));      allocates, compiles, freezes arguments
+ *     DIFFAD_TRY(diffad_tensor_write(diffad_plan_tensor(p, "x"), data, bytes));
+ *     DIFFAD_TRY(diffad_plan_run(p));                        enqueues; does not wait
+ *     DIFFAD_TRY(diffad_tensor_read(diffad_plan_tensor(p, "y"), data, bytes));     waits
+ *     diffad_plan_destroy(p);                                NULL is fine
+ *
+ * The plan borrows device and graph: both outlive it. */
+#ifndef DIFFAD_PLAN_H
+#define DIFFAD_PLAN_H
+
+#include "diffad/device.h"
+#include "diffad/graph.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct diffad_plan diffad_plan;
+
+typedef struct diffad_plan_options {
+    const char *ways;           /* "conv2d=im2col,gemm=clblast": forces ways; added to DIFFAD_WAYS */
+    bool        no_sharing;     /* every value keeps its own memory (for checks) */
+    bool        guard;          /* 256 bytes of canary around every memory object (for checks) */
+} diffad_plan_options;
+
+/* options NULL: defaults. Errors: the graph's first failure, SHAPE, UNSUPPORTED (no way fits), MEMORY, DEVICE. */
+DIFFAD_API diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *options, diffad_plan **out);
+DIFFAD_API void          diffad_plan_destroy(diffad_plan *p);
+DIFFAD_API diffad_status diffad_plan_run(diffad_plan *p);
+
+/* The tensor of an input or output; NULL when there is none of that name. It belongs to the plan. */
+DIFFAD_API diffad_tensor *diffad_plan_tensor(const diffad_plan *p, const char *name);
+
+/* Bytes of activations and work space after sharing; bytes of inputs, outputs and packed parameters besides. */
+DIFFAD_API size_t diffad_plan_bytes(const diffad_plan *p);
+DIFFAD_API size_t diffad_plan_fixed_bytes(const diffad_plan *p);
+DIFFAD_API int    diffad_plan_launches(const diffad_plan *p);
+DIFFAD_API double diffad_plan_flops(const diffad_plan *p);
+
+/* One line per node: op, way, kernel, geometry, bytes, flops; after a profiled run (DIFFAD_PROFILE=1 when the device was
+ * opened) microseconds and percent. New memory, released with diffad_memory_release. NULL: memory. */
+DIFFAD_API char *diffad_plan_dump(const diffad_plan *p);
+/* "op:way" of each node, comma-separated; equal texts mean equal bits on one device and build. New memory. */
+DIFFAD_API char *diffad_plan_ways(const diffad_plan *p);
+/* After a profiled run: events as a Chrome trace, atomically. */
+DIFFAD_API diffad_status diffad_plan_trace(const diffad_plan *p, const char *path);
+
+/* The canaries of a plan made with `guard`: false, and the value's name in `where`, when a kernel wrote out of bounds. */
+DIFFAD_API diffad_status diffad_plan_check_guards(diffad_plan *p, bool *intact, char *where, size_t bytes);
+/* With `no_sharing`: whether the padding lanes of every value in a blocked layout are zero after a run. */
+DIFFAD_API diffad_status diffad_plan_check_lanes(diffad_plan *p, bool *zero, char *where, size_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,41 @@
+/* device.h (internal): what the layers above need of a device. Nothing here is thread-safe. */
+#ifndef DIFFAD_DEVICE_INTERNAL_H
+#define DIFFAD_DEVICE_INTERNAL_H
+
+#include "base/fail.h"
+#include "device/cl.h"
+#include "diffad/device.h"
+
+struct diffad_program_cache;
+
+struct diffad_device {
+    diffad_caps       caps;
+    cl_platform_id    platform;
+    cl_device_id      id;
+    cl_context        context;
+    cl_command_queue  queue;
+    size_t            bytes, peak_bytes;
+    int64_t           live;
+    bool              is_broken;       /* a fatal error was seen: no further calls reach the driver */
+    bool              has_profiling;
+    struct diffad_program_cache *programs;     /* owned by layer kernel, released through release_programs */
+    void            (*release_programs)(diffad_device *dev);
+};
+
+/* Turns an OpenCL code into a status with detail "what: CL_X (hint)"; marks the device broken where it must be. */
+diffad_status diffad_device_check(diffad_device *dev, cl_int code, const char *what);
+
+/* Buffers: sizes are checked against the device's limits before the driver is asked. */
+diffad_status diffad_buffer_create(diffad_device *dev, size_t bytes, cl_mem *out);
+void          diffad_buffer_release(diffad_device *dev, cl_mem buffer, size_t bytes);
+diffad_status diffad_buffer_zero(diffad_device *dev, cl_mem buffer, size_t offset, size_t bytes);
+
+/* Reads DIFFAD_CAPS over *caps; unknown names are errors. */
+diffad_status diffad_caps_mask(const char *text, diffad_caps *caps);
+/* Rows of known faults of platforms: changes caps; returns the reason of the last row that fits, or NULL. */
+const char   *diffad_quirks_apply(diffad_caps *caps);
+
+/* platform.c */
+diffad_status diffad_platform_scan(diffad_caps **list, cl_platform_id **platforms, cl_device_id **ids, int *count);
+
+#endif

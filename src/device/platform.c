@@ -1,0 +1,132 @@
+/* platform.c: lists platforms and devices and reads what they say of themselves. */
+#include "base/sys.h"
+#include "device/device.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_PLATFORMS = 32, MAX_DEVICES = 64 };
+
+static void device_text(cl_device_id d, cl_device_info what, char *out, size_t bytes)
+{
+    char   text[1024] = "";
+    size_t n = 0;
+    if (diffad_cl.GetDeviceInfo(d, what, sizeof text - 1, text, &n) != CL_SUCCESS)
+        text[0] = '\0';
+    size_t from = 0;
+    while (isspace((unsigned char)text[from]))
+        from++;
+    snprintf(out, bytes, "%.*s", (int)bytes - 1, text + from);
+}
+
+static uint64_t device_number(cl_device_id d, cl_device_info what)
+{
+    unsigned char raw[8] = { 0 };
+    size_t        n = 0;
+    if (diffad_cl.GetDeviceInfo(d, what, sizeof raw, raw, &n) != CL_SUCCESS)
+        return 0;
+    if (n == 4) {
+        uint32_t v;
+        memcpy(&v, raw, sizeof v);
+        return v;
+    }
+    uint64_t v;
+    memcpy(&v, raw, sizeof v);
+    return v;
+}
+
+static diffad_device_kind kind_of(cl_device_id d)
+{
+    const uint64_t type = device_number(d, CL_DEVICE_TYPE);
+    if (type & CL_DEVICE_TYPE_GPU)
+        return device_number(d, CL_DEVICE_HOST_UNIFIED_MEMORY) ? DIFFAD_DEVICE_INTEGRATED : DIFFAD_DEVICE_GPU;
+    if (type & CL_DEVICE_TYPE_CPU)
+        return DIFFAD_DEVICE_CPU;
+    return DIFFAD_DEVICE_OTHER;
+}
+
+/* Blocks of 16 channels are one AVX-512 register, and work with two AVX registers; GPUs start with plain NCHW. */
+static uint32_t block_of(const diffad_caps *c)
+{
+    return c->kind == DIFFAD_DEVICE_CPU ? 16 : 1;
+}
+
+static void read_caps(cl_platform_id p, cl_device_id d, int pi, int di, diffad_caps *c)
+{
+    char extensions[8192] = "";
+    memset(c, 0, sizeof *c);
+    snprintf(c->id, sizeof c->id, "%d:%d", pi, di);
+    size_t n;
+    if (diffad_cl.GetPlatformInfo(p, CL_PLATFORM_NAME, sizeof c->platform - 1, c->platform, &n) != CL_SUCCESS)
+        c->platform[0] = '\0';
+    device_text(d, CL_DEVICE_NAME, c->name, sizeof c->name);
+    device_text(d, CL_DEVICE_VENDOR, c->vendor, sizeof c->vendor);
+    device_text(d, CL_DRIVER_VERSION, c->driver, sizeof c->driver);
+    device_text(d, CL_DEVICE_VERSION, c->version, sizeof c->version);
+    device_text(d, CL_DEVICE_EXTENSIONS, extensions, sizeof extensions);
+    c->kind          = kind_of(d);
+    c->vendor_id     = (uint32_t)device_number(d, CL_DEVICE_VENDOR_ID);
+    c->compute_units = (uint32_t)device_number(d, CL_DEVICE_MAX_COMPUTE_UNITS);
+    c->global_mem    = device_number(d, CL_DEVICE_GLOBAL_MEM_SIZE);
+    c->max_alloc     = device_number(d, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    c->local_mem     = device_number(d, CL_DEVICE_LOCAL_MEM_SIZE);
+    c->max_group     = device_number(d, CL_DEVICE_MAX_WORK_GROUP_SIZE);
+    size_t sides[8] = { 0 };
+    if (diffad_cl.GetDeviceInfo(d, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof sides, sides, &n) == CL_SUCCESS)
+        for (int i = 0; i < 3; i++)
+            c->max_group_side[i] = sides[i];
+    c->max_parameter_bytes = device_number(d, CL_DEVICE_MAX_PARAMETER_SIZE);
+    c->base_align    = (uint32_t)device_number(d, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8;      /* the query answers in bits */
+    c->native_float  = (uint32_t)device_number(d, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
+    c->has_fp16      = strstr(extensions, "cl_khr_fp16") != NULL;
+    c->has_fp64      = strstr(extensions, "cl_khr_fp64") != NULL;
+    c->has_subgroups = strstr(extensions, "cl_khr_subgroups") || strstr(extensions, "cl_intel_subgroups");
+    c->local_mem_is_cheap = c->kind == DIFFAD_DEVICE_CPU;
+    c->block         = block_of(c);
+    diffad_quirks_apply(c);
+}
+
+diffad_status diffad_platform_scan(diffad_caps **list, cl_platform_id **platforms, cl_device_id **ids, int *count)
+{
+    cl_platform_id p[MAX_PLATFORMS];
+    cl_uint        np = 0;
+    int            total = 0;
+    *count = 0;
+    *list = diffad_alloc_array(MAX_DEVICES, sizeof **list);
+    *platforms = diffad_alloc_array(MAX_DEVICES, sizeof **platforms);
+    *ids = diffad_alloc_array(MAX_DEVICES, sizeof **ids);
+    if (!*list || !*platforms || !*ids) {
+        diffad_release(*list);
+        diffad_release(*platforms);
+        diffad_release(*ids);
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "devices: no host memory for the list");
+    }
+    if (diffad_cl.GetPlatformIDs(MAX_PLATFORMS, p, &np) != CL_SUCCESS)      /* -1001: no driver, a normal answer */
+        np = 0;
+    for (cl_uint i = 0; i < np && i < MAX_PLATFORMS; i++) {
+        cl_device_id d[MAX_DEVICES];
+        cl_uint      nd = 0;
+        if (diffad_cl.GetDeviceIDs(p[i], CL_DEVICE_TYPE_ALL, MAX_DEVICES, d, &nd) != CL_SUCCESS)
+            continue;
+        for (cl_uint k = 0; k < nd && k < MAX_DEVICES && total < MAX_DEVICES; k++, total++) {
+            read_caps(p[i], d[k], (int)i, (int)k, &(*list)[total]);
+            (*platforms)[total] = p[i];
+            (*ids)[total]       = d[k];
+        }
+    }
+    *count = total;
+    return DIFFAD_OK;
+}
+
+diffad_status diffad_device_list(diffad_caps **list, int *count)
+{
+    cl_platform_id *platforms;
+    cl_device_id   *ids;
+    DIFFAD_TRY(diffad_platform_scan(list, &platforms, &ids, count));
+    diffad_release(platforms);
+    diffad_release(ids);
+    return DIFFAD_OK;
+}
+
+void diffad_device_list_release(diffad_caps *list) { diffad_release(list); }

@@ -1,0 +1,82 @@
+/* autograd.c: appends the nodes of gradients, in reverse order of the forward nodes. */
+#include "base/sys.h"
+#include "graph/graph.h"
+#include "op/ops.h"
+
+#include <string.h>
+
+/* Which values lie between wrt and `of`: only they need a gradient. */
+static void mark_dependents(const diffad_graph *g, const diffad_val *wrt, int n, bool *depends)
+{
+    for (int i = 0; i < n; i++)
+        if (wrt[i].id >= 0)
+            depends[wrt[i].id] = true;
+    for (int64_t i = 0; i < g->n_nodes; i++) {
+        const diffad_node *node = g->node[i];
+        if (node->op == &diffad_op_stop_gradient)
+            continue;
+        bool any = false;
+        for (int k = 0; k < node->n_in; k++)
+            any = any || (node->in[k] && depends[node->x[k].id]);
+        for (int k = 0; any && k < node->op->n_out; k++)
+            depends[node->y[k].id] = true;
+    }
+}
+
+static void backward_node(diffad_graph *g, const diffad_node *n, const bool *depends, diffad_val *grad)
+{
+    diffad_val dy[DIFFAD_MAX_OUT], dx[DIFFAD_MAX_IN];
+    bool       arrives = false, wanted = false;
+    for (int k = 0; k < n->op->n_out; k++) {
+        dy[k]   = grad[n->y[k].id];
+        arrives = arrives || dy[k].id >= 0;
+    }
+    for (int i = 0; i < n->n_in; i++) {
+        dx[i]  = diffad_none();
+        wanted = wanted || (n->in[i] && depends[n->x[i].id]);
+    }
+    if (!arrives || !wanted || n->op == &diffad_op_stop_gradient)
+        return;
+    if (!n->op->grad) {
+        diffad_graph_fail(g, DIFFAD_ERR_UNSUPPORTED, "%s has no gradient: %s", n->op->name, n->op->no_grad);
+        return;
+    }
+    n->op->grad(g, n, dy, dx);
+    for (int i = 0; i < n->n_in; i++)
+        if (dx[i].id >= 0 && n->in[i] && depends[n->x[i].id]) {
+            diffad_val *sum = &grad[n->x[i].id];
+            *sum = sum->id >= 0 ? diffad_add(g, *sum, dx[i]) : dx[i];
+        }
+}
+
+void diffad_graph_grad(diffad_graph *g, diffad_val of, diffad_val seed, const diffad_val *wrt, int n, diffad_val *out)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = diffad_none();
+    if (g->status != DIFFAD_OK || of.id < 0)
+        return;
+    if (seed.id < 0)
+        seed = diffad_fill(g, *diffad_val_shape(g, of), 1.0);
+    if (g->status != DIFFAD_OK)
+        return;
+    const int64_t n_values = g->n_values;       /* the forward part; gradients are appended behind it */
+    bool         *depends  = diffad_alloc_array((size_t)n_values, sizeof *depends);
+    diffad_val   *grad     = diffad_alloc_array((size_t)n_values, sizeof *grad);
+    if (!depends || !grad) {
+        diffad_graph_fail(g, DIFFAD_ERR_MEMORY, "gradient: no host memory");
+    } else {
+        memset(grad, 0xff, (size_t)n_values * sizeof *grad);
+        mark_dependents(g, wrt, n, depends);
+        grad[of.id] = seed;
+        for (int64_t i = g->n_nodes - 1; i >= 0; i--) {
+            const diffad_node *node = g->node[i];
+            if (node->op->n_out && node->y[node->op->n_out - 1].id < n_values)
+                backward_node(g, node, depends, grad);
+        }
+        for (int i = 0; i < n; i++)
+            if (wrt[i].id >= 0)
+                out[i] = grad[wrt[i].id];
+    }
+    diffad_release(depends);
+    diffad_release(grad);
+}

@@ -1,0 +1,60 @@
+/* emit.h: how an op puts its launches into a plan.
+ *
+ *     static diffad_status emit(diffad_emit *e, const diffad_node *n)
+ *     {
+ *         diffad_launch l = diffad_launch_make("silu", "silu_fwd", items, 64);
+ *         diffad_launch_def(&l, "B", e->in[0].block);
+ *         diffad_emit_in(&l, e, 0);          adds `__global const float *x, ulong x_off`
+ *         diffad_emit_out(&l, e, 0);
+ *         return diffad_emit_launch(e, &l);
+ *     }
+ *
+ * e->in[i] and e->out[k] say where operand i lies and in which layout: block 1 is row-major, B > 1 is [N, C/B, H, W, B]. */
+#ifndef DIFFAD_EMIT_H
+#define DIFFAD_EMIT_H
+
+#include "graph/op.h"
+#include "kernel/launch.h"
+
+typedef struct diffad_operand {
+    int32_t mem;        /* -1: absent */
+    int64_t offset;     /* elements */
+    int     block;
+} diffad_operand;
+
+struct diffad_plan;
+
+struct diffad_emit {
+    struct diffad_plan *plan;
+    const diffad_caps  *caps;
+    diffad_operand      in[DIFFAD_MAX_IN], out[DIFFAD_MAX_OUT];
+};
+
+/* Elements a value takes in a layout: padded channels count. */
+int64_t diffad_layout_count(const diffad_value *v, int block);
+
+/* Optional inputs that are absent pass operand `other` instead (kernels then do not read it). */
+void diffad_emit_in(diffad_launch *l, const diffad_emit *e, int i);
+void diffad_emit_in_or(diffad_launch *l, const diffad_emit *e, int i, int other);
+void diffad_emit_out(diffad_launch *l, const diffad_emit *e, int k);
+/* An input the node writes (bit set in op->writes), or an output written in more than one launch. */
+void diffad_emit_in_written(diffad_launch *l, const diffad_emit *e, int i);
+void diffad_emit_out_updated(diffad_launch *l, const diffad_emit *e, int k);
+diffad_status diffad_emit_launch(diffad_emit *e, const diffad_launch *l);
+
+/* Work space for this node's launches; `element` bytes of one element. */
+diffad_status diffad_emit_scratch(diffad_emit *e, int64_t count, int element, int32_t *mem);
+
+/* A packed form of input i, named by `key` and shared by all nodes that ask for the same one. For a parameter it is made
+ * again only when the parameter changed. When *fresh, the caller emits the launches that fill *mem (count floats) and
+ * then calls diffad_emit_pack_end. */
+diffad_status diffad_emit_pack(diffad_emit *e, const diffad_node *n, int i, const char *key, int64_t count, int32_t *mem, bool *fresh);
+void          diffad_emit_pack_end(diffad_emit *e);
+
+/* Copies v from one layout to the other (blocks may be equal: a plain copy). */
+diffad_status diffad_emit_reorder(diffad_emit *e, const diffad_value *v, const diffad_operand *from, const diffad_operand *to);
+
+/* The way forced for `op` by options or DIFFAD_WAYS, or NULL. */
+const char *diffad_emit_forced(const diffad_emit *e, const char *op);
+
+#endif

@@ -1,0 +1,333 @@
+/* plan.c: from a graph to launches: ways, layouts, operands. */
+#include "graph/plan.h"
+#include "base/size.h"
+#include "base/sys.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- operands ---- */
+
+static bool is_map(const diffad_value *v) { return v && v->shape.rank == 4 && v->type == DIFFAD_F32; }
+
+static diffad_status own_tensor(diffad_plan *p, const diffad_value *v, int32_t *mem)
+{
+    if (!diffad_grow(&p->owned, p->n_owned, &p->cap_owned, sizeof *p->owned))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
+    diffad_tensor *t = NULL;
+    DIFFAD_TRY(diffad_tensor_create(p->dev, v->type, &v->shape, &t));
+    p->owned_value[p->n_owned] = v->id;
+    p->owned[p->n_owned++]     = t;
+    p->fixed_bytes += t->bytes;
+    DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, (int64_t)t->bytes, (int)diffad_dtype_bytes(v->type), v->id, mem));
+    p->mem[*mem].tensor = t;
+    return DIFFAD_OK;
+}
+
+/* Inputs and bound values get their memory when they are first seen. */
+static diffad_status place_leaf(diffad_plan *p, const diffad_value *v)
+{
+    plan_value *pv = &p->value[v->id];
+    char        have[64], want[64];
+    if (v->kind == DIFFAD_VALUE_INPUT) {
+        DIFFAD_TRY(own_tensor(p, v, &pv->plain.mem));
+    } else {
+        diffad_tensor *t = *v->slot;
+        if (!t)
+            DIFFAD_FAIL(DIFFAD_ERR_USAGE, "plan: bound value %s has no tensor yet", v->name);
+        if (t->type != v->type || !diffad_shape_equal(&t->shape, &v->shape))
+            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "plan: %s is %s %s, its tensor is %s %s", v->name, diffad_dtype_name(v->type),
+                        diffad_shape_text(&v->shape, want, sizeof want), diffad_dtype_name(t->type),
+                        diffad_shape_text(&t->shape, have, sizeof have));
+        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, (int64_t)t->bytes, (int)diffad_dtype_bytes(v->type), v->id, &pv->plain.mem));
+        p->mem[pv->plain.mem].tensor = t;
+    }
+    pv->plain.block = 1;
+    p->mem[pv->plain.mem].reads_left = pv->reads + 1;      /* never overwritten in place */
+    return DIFFAD_OK;
+}
+
+static diffad_status operand_in(diffad_emit *e, const diffad_value *v, bool blocked, diffad_operand *out)
+{
+    diffad_plan *p  = e->plan;
+    plan_value  *pv = &p->value[v->id];
+    if (v->kind != DIFFAD_VALUE_NODE && pv->plain.mem < 0)
+        DIFFAD_TRY(place_leaf(p, v));
+    diffad_operand *want = blocked ? &pv->blocked : &pv->plain, *have = blocked ? &pv->plain : &pv->blocked;
+    if (want->mem < 0 || (blocked && pv->is_written && v->kind == DIFFAD_VALUE_BOUND)) {
+        diffad_operand to = { .mem = -1, .offset = 0, .block = blocked ? (int)e->caps->block : 1 };
+        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_TEMP, diffad_layout_count(v, to.block) * 4, 4, v->id, &to.mem));
+        p->mem[to.mem].reads_left = pv->reads + 1;         /* other nodes may ask for this copy */
+        DIFFAD_TRY(diffad_emit_reorder(e, v, have, &to));
+        *want = to;
+    }
+    *out = *want;
+    return DIFFAD_OK;
+}
+
+static bool can_take_over(const diffad_plan *p, const diffad_node *n, int i, const diffad_operand *in, const diffad_value *out, int block)
+{
+    return (n->op->inplace >> i & 1u) && n->in[i] && in->mem >= 0 && in->block == block && in->offset == 0 &&
+           p->mem[in->mem].kind == PLAN_MEM_TEMP && p->mem[in->mem].reads_left == 1 && !out->is_output && !p->options.no_sharing &&
+           n->in[i]->type == out->type && diffad_layout_count(n->in[i], block) == diffad_layout_count(out, block);
+}
+
+static diffad_status operand_out(diffad_emit *e, const diffad_node *n, int k, bool blocked)
+{
+    diffad_plan        *p  = e->plan;
+    const diffad_value *v  = n->out[k];
+    plan_value         *pv = &p->value[v->id];
+    const int           block = blocked ? (int)e->caps->block : 1;
+    diffad_operand      o  = { .mem = -1, .offset = 0, .block = block };
+    for (int i = 0; k == 0 && i < n->n_in && o.mem < 0; i++)
+        if (can_take_over(p, n, i, &e->in[i], v, block)) {
+            o.mem = e->in[i].mem;
+            p->mem[o.mem].reads_left = 1;      /* this node's own read, counted down below */
+        }
+    if (o.mem < 0 && v->is_output && !blocked)
+        DIFFAD_TRY(own_tensor(p, v, &o.mem));
+    else if (o.mem < 0)
+        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_TEMP, diffad_layout_count(v, block) * (int64_t)diffad_dtype_bytes(v->type),
+                                (int)diffad_dtype_bytes(v->type), v->id, &o.mem));
+    p->mem[o.mem].reads_left += pv->reads;
+    *(blocked ? &pv->blocked : &pv->plain) = o;
+    e->out[k] = o;
+    return DIFFAD_OK;
+}
+
+/* ---- ways and layouts ---- */
+
+static const diffad_way *choose_way(const diffad_emit *e, const diffad_node *n)
+{
+    const char *forced = diffad_emit_forced(e, n->op->name);
+    for (int i = 0; forced && i < n->op->n_ways; i++)
+        if (strcmp(n->op->ways[i].name, forced) == 0 && (!n->op->ways[i].fits || n->op->ways[i].fits(n, e->caps)) &&
+            (n->op->ways[i].layout != DIFFAD_LAYOUT_BLOCKED || e->caps->block > 1))
+            return &n->op->ways[i];
+    for (int i = 0; i < n->op->n_ways; i++) {
+        const diffad_way *w = &n->op->ways[i];
+        if (w->layout == DIFFAD_LAYOUT_BLOCKED && e->caps->block <= 1)
+            continue;
+        if (!w->fits || w->fits(n, e->caps))
+            return w;
+    }
+    return NULL;
+}
+
+static void choose_layout(const diffad_emit *e, const diffad_node *n, const diffad_way *w, bool *in, bool *out)
+{
+    const diffad_plan *p = e->plan;
+    memset(in, 0, DIFFAD_MAX_IN * sizeof *in);
+    memset(out, 0, DIFFAD_MAX_OUT * sizeof *out);
+    if (w->layout == DIFFAD_LAYOUT_PLAIN || e->caps->block <= 1)
+        return;
+    if (w->layout == DIFFAD_LAYOUT_OWN) {
+        w->choose(n, e->caps, in, out);
+        return;
+    }
+    bool blocked = w->layout == DIFFAD_LAYOUT_BLOCKED;
+    for (int i = 0; w->layout == DIFFAD_LAYOUT_ANY && i < n->n_in; i++)      /* follow what is there already */
+        if ((n->op->maps_in >> i & 1u) && is_map(n->in[i]) && p->value[n->x[i].id].blocked.mem >= 0)
+            blocked = true;
+    for (int i = 0; i < n->n_in; i++)
+        in[i] = blocked && (n->op->maps_in >> i & 1u) && is_map(n->in[i]);
+    for (int k = 0; k < n->op->n_out; k++)
+        out[k] = blocked && (n->op->maps_out >> k & 1u) && is_map(n->out[k]);
+}
+
+static diffad_status add_step(diffad_plan *p, const diffad_node *n, const diffad_way *way)
+{
+    if (!diffad_grow(&p->step, p->n_steps, &p->cap_steps, sizeof *p->step))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
+    p->step[p->n_steps++] = (plan_step){ .node = n->id, .way = way, .first = p->n_launches };
+    return DIFFAD_OK;
+}
+
+/* An alias takes its input's memory; as an output of the graph it is copied out at the end. */
+static diffad_status emit_alias(diffad_emit *e, const diffad_node *n)
+{
+    diffad_plan   *p = e->plan;
+    diffad_operand o;
+    DIFFAD_TRY(add_step(p, n, NULL));
+    const bool keeps = diffad_shape_equal(&n->in[0]->shape, &n->out[0]->shape) && p->value[n->x[0].id].blocked.mem >= 0 &&
+                       p->value[n->x[0].id].plain.mem < 0;
+    DIFFAD_TRY(operand_in(e, n->in[0], keeps, &o));
+    *(keeps ? &p->value[n->y[0].id].blocked : &p->value[n->y[0].id].plain) = o;
+    p->mem[o.mem].reads_left += p->value[n->y[0].id].reads - 1;
+    p->step[p->n_steps - 1].count = p->n_launches - p->step[p->n_steps - 1].first;
+    return DIFFAD_OK;
+}
+
+static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
+{
+    bool        in_blocked[DIFFAD_MAX_IN], out_blocked[DIFFAD_MAX_OUT];
+    diffad_emit e = { .plan = p, .caps = &p->dev->caps };
+    if (n->op->is_alias)
+        return emit_alias(&e, n);
+    const diffad_way *w = choose_way(&e, n);
+    if (!w)
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "%s (%s): no way fits %s", n->op->name, n->scope ? n->scope : "", p->dev->caps.name);
+    choose_layout(&e, n, w, in_blocked, out_blocked);
+    DIFFAD_TRY(add_step(p, n, w));
+    for (int i = 0; i < DIFFAD_MAX_IN; i++)
+        e.in[i].mem = -1;
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i])
+            DIFFAD_TRY(operand_in(&e, n->in[i], in_blocked[i], &e.in[i]));
+    for (int k = 0; k < n->op->n_out; k++)
+        DIFFAD_TRY(operand_out(&e, n, k, out_blocked[k]));
+    DIFFAD_TRY(w->emit(&e, n));
+    for (int i = 0; i < n->n_in; i++) {
+        if (!n->in[i])
+            continue;
+        p->mem[e.in[i].mem].reads_left--;
+        if (n->op->writes >> i & 1u)
+            p->value[n->x[i].id].is_written = true;
+    }
+    p->step[p->n_steps - 1].count = p->n_launches - p->step[p->n_steps - 1].first;
+    return DIFFAD_OK;
+}
+
+/* Outputs that ended up blocked, or inside another value's memory, are copied into their tensors. */
+static diffad_status emit_outputs(diffad_plan *p)
+{
+    diffad_emit e = { .plan = p, .caps = &p->dev->caps };
+    for (int64_t i = 0; i < p->graph->n_values; i++) {
+        const diffad_value *v  = p->graph->value[i];
+        plan_value         *pv = &p->value[i];
+        if (!v->is_output || (pv->plain.mem >= 0 && p->mem[pv->plain.mem].kind == PLAN_MEM_FIXED && p->mem[pv->plain.mem].value == v->id))
+            continue;
+        diffad_operand to = { .mem = -1, .offset = 0, .block = 1 };
+        DIFFAD_TRY(own_tensor(p, v, &to.mem));
+        DIFFAD_TRY(diffad_emit_reorder(&e, v, pv->plain.mem >= 0 ? &pv->plain : &pv->blocked, &to));
+        pv->plain = to;
+    }
+    return DIFFAD_OK;
+}
+
+/* ---- building ---- */
+
+static diffad_status count_reads(diffad_plan *p, const bool *live)
+{
+    for (int64_t i = 0; i < p->graph->n_values; i++) {
+        p->value[i].plain.mem = p->value[i].blocked.mem = -1;
+        p->value[i].reads     = p->graph->value[i]->is_output ? 1 : 0;
+    }
+    for (int64_t i = 0; i < p->graph->n_nodes; i++)
+        for (int k = 0; live[i] && k < p->graph->node[i]->n_in; k++)
+            if (p->graph->node[i]->in[k])
+                p->value[p->graph->node[i]->x[k].id].reads++;
+    return DIFFAD_OK;
+}
+
+static diffad_status freeze_list(diffad_plan *p, const diffad_launch *list, int64_t n, const uint8_t *element, diffad_frozen **out)
+{
+    if (!(*out = diffad_alloc_array((size_t)n + 1, sizeof **out)))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
+    for (int64_t i = 0; i < n; i++)
+        DIFFAD_TRY(diffad_freeze(p->dev, &list[i], p->place, element, &(*out)[i]));
+    return DIFFAD_OK;
+}
+
+static diffad_status freeze(diffad_plan *p)
+{
+    uint8_t *element = diffad_alloc_array((size_t)p->n_mems + 1, 1);
+    if (!element)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
+    for (int64_t i = 0; i < p->n_mems; i++)
+        element[i] = p->mem[i].element;
+    diffad_status st = freeze_list(p, p->launch, p->n_launches, element, &p->frozen);
+    if (st == DIFFAD_OK)
+        st = freeze_list(p, p->prologue, p->n_prologue, element, &p->frozen_prologue);
+    diffad_release(element);
+    return st;
+}
+
+static diffad_status build(diffad_plan *p, bool *live)
+{
+    const diffad_graph *g = p->graph;
+    DIFFAD_TRY(diffad_graph_live(g, live));
+    DIFFAD_TRY(count_reads(p, live));
+    for (int64_t i = 0; i < g->n_nodes; i++)
+        if (live[i]) {
+            const diffad_status st = emit_node(p, g->node[i]);
+            if (st != DIFFAD_OK)
+                return diffad_fail_context(st, "%s%s%s", g->node[i]->op->name, g->node[i]->scope ? " near " : "",
+                                           g->node[i]->scope ? g->node[i]->scope : "");
+        }
+    DIFFAD_TRY(emit_outputs(p));
+    DIFFAD_TRY(plan_lay_out(p));
+    return freeze(p);
+}
+
+static char *forced_ways(const diffad_plan_options *o)
+{
+    diffad_text t = { 0 };
+    const char *env = diffad_sys.getenv("DIFFAD_WAYS");
+    diffad_text_add(&t, o->ways ? o->ways : "");
+    if (env && *env) {
+        diffad_text_add(&t, t.length ? "," : "");
+        diffad_text_add(&t, env);
+    }
+    return t.failed ? NULL : t.s;
+}
+
+diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *options, diffad_plan **out)
+{
+    DIFFAD_TRY(diffad_graph_status(g));
+    diffad_plan *p = diffad_alloc(sizeof *p);
+    if (!p)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
+    p->dev   = dev;
+    p->graph = g;
+    if (options)
+        p->options = *options;
+    p->options.no_sharing = p->options.no_sharing || p->options.guard;
+    p->forced      = forced_ways(&p->options);
+    p->value       = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->value);
+    p->owned_value = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->owned_value);
+    bool *live     = diffad_alloc_array((size_t)g->n_nodes + 1, sizeof *live);
+    diffad_status st = p->forced && p->value && p->owned_value && live ? build(p, live)
+                                                                        : diffad_fail(DIFFAD_ERR_MEMORY, "plan: no host memory");
+    diffad_release(live);
+    if (st == DIFFAD_OK)
+        *out = p;
+    else
+        diffad_plan_destroy(p);
+    return st;
+}
+
+void diffad_plan_destroy(diffad_plan *p)
+{
+    if (!p)
+        return;
+    for (int64_t i = 0; p->frozen && i < p->n_launches; i++)
+        diffad_frozen_release(p->dev, &p->frozen[i]);
+    for (int64_t i = 0; p->frozen_prologue && i < p->n_prologue; i++)
+        diffad_frozen_release(p->dev, &p->frozen_prologue[i]);
+    for (int64_t i = 0; p->event && i < p->n_launches; i++)
+        if (p->event[i] && !p->dev->is_broken)
+            diffad_cl.ReleaseEvent(p->event[i]);
+    for (int64_t i = 0; i < p->n_owned; i++)
+        diffad_tensor_destroy(p->owned[i]);
+    for (int64_t i = 0; i < p->n_buffers; i++)
+        diffad_buffer_release(p->dev, p->buffer[i], p->buffer_bytes[i]);
+    void *parts[] = { p->forced, p->value, p->mem, p->launch, p->prologue, p->pack, p->step, p->place, p->buffer, p->buffer_bytes,
+                      p->owned, p->owned_value, p->frozen, p->frozen_prologue, p->event };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        diffad_release(parts[i]);
+    diffad_release(p);
+}
+
+diffad_tensor *diffad_plan_tensor(const diffad_plan *p, const char *name)
+{
+    for (int64_t i = 0; i < p->n_owned; i++)
+        if (strcmp(p->graph->value[p->owned_value[i]]->name, name) == 0)
+            return p->owned[i];
+    return NULL;
+}
+
+size_t diffad_plan_bytes(const diffad_plan *p) { return p->shared_bytes; }
+size_t diffad_plan_fixed_bytes(const diffad_plan *p) { return p->fixed_bytes; }
+int    diffad_plan_launches(const diffad_plan *p) { return (int)p->n_launches; }

@@ -1,0 +1,80 @@
+/* plan.h (internal): a plan's inside. plan.c chooses ways and emits, memory.c lays out, exec.c runs, dump.c prints. */
+#ifndef DIFFAD_PLAN_INTERNAL_H
+#define DIFFAD_PLAN_INTERNAL_H
+
+#include "diffad/plan.h"
+#include "graph/emit.h"
+#include "graph/graph.h"
+#include "tensor/tensor.h"
+
+typedef enum plan_mem_kind { PLAN_MEM_TEMP, PLAN_MEM_FIXED, PLAN_MEM_PACK } plan_mem_kind;
+
+typedef struct plan_mem {
+    plan_mem_kind  kind;
+    int64_t        bytes;
+    uint8_t        element;          /* bytes of one element */
+    int32_t        first, last;      /* launches that touch it; first -1: none yet */
+    int32_t        reads_left;       /* while emitting: reads of the values in it that are still to come */
+    diffad_tensor *tensor;           /* FIXED */
+    int32_t        value;            /* a value that lies in it, or -1 */
+    int            block;            /* TEMP/FIXED: offset within layout; block index */
+} plan_mem;
+
+typedef struct plan_value {
+    diffad_operand plain, blocked;   /* where it lies; mem -1: not in this layout */
+    int32_t        reads;            /* by live nodes, outputs count one */
+    bool           is_written;       /* by a node that was emitted already */
+} plan_value;
+
+typedef struct plan_pack {
+    int32_t        value, mem;
+    char           key[96];
+    diffad_tensor *tensor;
+    uint64_t       version;          /* of the tensor when it was packed; 0: never */
+    int64_t        first, count;     /* launches in `prologue` */
+} plan_pack;
+
+typedef struct plan_step {           /* a node's part of the launches */
+    int32_t           node;
+    const diffad_way *way;           /* NULL: alias */
+    int64_t           first, count;
+} plan_step;
+
+struct diffad_plan {
+    diffad_device       *dev;
+    const diffad_graph  *graph;
+    diffad_plan_options  options;
+    char                *forced;               /* "op=way,..." from options and environment */
+
+    plan_value          *value;
+    plan_mem            *mem;
+    int64_t              n_mems, cap_mems;
+    diffad_launch       *launch;               /* released once frozen */
+    int64_t              n_launches, cap_launches;
+    diffad_launch       *prologue;
+    int64_t              n_prologue, cap_prologue;
+    plan_pack           *pack;
+    int64_t              n_packs, cap_packs;
+    plan_step           *step;
+    int64_t              n_steps, cap_steps;
+    bool                 is_packing;
+
+    diffad_place        *place;
+    cl_mem              *buffer;               /* blocks of shared memory, then packs */
+    size_t              *buffer_bytes;
+    int64_t              n_buffers;
+    diffad_tensor      **owned;                /* tensors of inputs and outputs */
+    int32_t             *owned_value;
+    int64_t              n_owned, cap_owned;
+    diffad_frozen       *frozen, *frozen_prologue;
+    cl_event            *event;                /* of the last run, when the device profiles */
+    size_t               shared_bytes, fixed_bytes;
+    bool                 has_run;
+};
+
+diffad_status plan_new_mem(diffad_plan *p, plan_mem_kind kind, int64_t bytes, int element, int32_t value, int32_t *out);
+diffad_status plan_add_launch(diffad_plan *p, const diffad_launch *l);
+diffad_status plan_lay_out(diffad_plan *p);           /* memory.c: buffers and places */
+enum { PLAN_GUARD_BYTES = 256, PLAN_ALIGN = 256 };
+
+#endif

@@ -1,0 +1,17 @@
+/* tensor.h (internal): a device tensor's inside. Plain row-major, in its own buffer. */
+#ifndef DIFFAD_TENSOR_INTERNAL_H
+#define DIFFAD_TENSOR_INTERNAL_H
+
+#include "device/device.h"
+#include "diffad/tensor.h"
+
+struct diffad_tensor {
+    diffad_device *dev;
+    diffad_dtype   type;
+    diffad_shape   shape;
+    cl_mem         buffer;
+    size_t         bytes;
+    uint64_t       version;      /* counts writes: packed copies made from an older version are stale */
+};
+
+#endif
