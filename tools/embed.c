@@ -1,6 +1,6 @@
 /* embed.c: writes text files as a C table. Part of the build, not of the library.
  *
- *     diffad_embed ROOT OUT.c FILE...                     kernels: ROOT/*.cl and everything in ROOT/common
+ *     diffad_embed ROOT OUT.c FILE...                     kernels: the files and everything in ROOT/common
  *     diffad_embed --text TABLE ROOT OUT.c FILE...        the given files alone, as table TABLE
  *
  * Names in the table are relative to ROOT. Includes are resolved when a program is built, by the same code that serves

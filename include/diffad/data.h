@@ -6,6 +6,7 @@
 #include "diffad/status.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -52,8 +53,8 @@ typedef struct diffad_item {
 
 typedef struct diffad_dataset diffad_dataset;
 /* `root` with class `name`: MVTec-AD layout (root/name/{train/good,test/KIND,ground_truth/KIND/NNN_mask.png}), `name`
- * NULL: root itself is the class folder, or a plain folder of good images (then every image is a training image and
- * diffad_dataset_holdout tells which serve for the threshold). Sorted bytewise. Errors: DATA, naming folder and cure. */
+ * NULL: root itself is the class folder, or a plain folder of good images (all of them for training but those of
+ * diffad_dataset_holdout, which serve for the threshold). Sorted bytewise. Errors: DATA, naming folder and cure. */
 DIFFAD_API diffad_status diffad_dataset_open(const char *root, const char *name, diffad_dataset **out);
 DIFFAD_API void          diffad_dataset_close(diffad_dataset *d);
 DIFFAD_API const char   *diffad_dataset_class(const diffad_dataset *d);
@@ -111,6 +112,31 @@ DIFFAD_API diffad_status diffad_picture_to_image(const float *planes, const diff
 typedef struct diffad_synth_options { int size, train, test_good, test_bad, textures; uint64_t seed; } diffad_synth_options;
 /* dir/{CLASS}/... in MVTec layout with two classes, and dir/textures. Atomic per file; refuses a folder that is not empty. */
 DIFFAD_API diffad_status diffad_data_synth(const char *dir, const diffad_synth_options *o);
+DIFFAD_API diffad_synth_options diffad_synth_options_default(void);
+
+typedef struct diffad_data_size { int width, height, channels, count; } diffad_data_size;
+typedef struct diffad_data_class {
+    char *name;
+    int   train, test_good, test_bad;      /* images */
+    int   unreadable;                      /* images or masks that cannot be decoded */
+    int   masks, masks_missing;            /* of the anomalous images */
+    int   masks_on_good;                   /* a good image has a mask that is not all 0 */
+    int   masks_not_binary;                /* values besides 0 and 255 */
+    int   masks_wrong_size, masks_empty;
+    int   duplicates;                      /* test images whose pixels equal a training image's */
+    diffad_data_size *sizes;               /* of the images, most frequent first */
+    int   size_count;
+} diffad_data_class;
+typedef struct diffad_data_report {
+    diffad_data_class *classes;
+    int    class_count;
+    char **findings;                       /* one line each: file, what is wrong with it, what to do */
+    int    finding_count;
+} diffad_data_report;
+/* Looks at every file of the class folder, or of all class folders in `root`, or of the plain folder `root`. A fault of
+ * the data is a finding, not a failure; the call fails when there is no data set at all. */
+DIFFAD_API diffad_status diffad_data_check(const char *root, diffad_data_report **out);
+DIFFAD_API void          diffad_data_report_release(diffad_data_report *r);
 
 #ifdef __cplusplus
 }

@@ -39,6 +39,7 @@ DIFFAD_API size_t diffad_plan_bytes(const diffad_plan *p);
 DIFFAD_API size_t diffad_plan_fixed_bytes(const diffad_plan *p);
 DIFFAD_API int    diffad_plan_launches(const diffad_plan *p);
 DIFFAD_API double diffad_plan_flops(const diffad_plan *p);
+DIFFAD_API diffad_device *diffad_plan_device(const diffad_plan *p);
 
 /* One line per node: op, way, kernel, geometry, bytes, flops; after a profiled run (DIFFAD_PROFILE=1 when the device was
  * opened) microseconds and percent. New memory, released with diffad_memory_release. NULL: memory. */

@@ -27,14 +27,15 @@ typedef enum diffad_purpose {
 typedef struct diffad_rng {
     uint32_t key[2];            /* seed */
     uint32_t purpose, step, sample;
-    uint64_t position;          /* next 32-bit number */
+    uint64_t position;          /* next 32-bit number; may be set */
+    uint64_t held;              /* 1 + index of the four numbers in `block`, 0: none */
     uint32_t block[4];
 } diffad_rng;
 
 /* Philox 4x32-10 of one counter. */
 void diffad_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/* Counter layout: { position / 4, sample, step, purpose }. */
+/* Counter layout: { position / 4, sample, step, purpose }: a stream has 2^34 numbers. */
 diffad_rng diffad_rng_make(uint64_t seed, diffad_purpose purpose, uint32_t step, uint32_t sample);
 uint32_t   diffad_rng_u32(diffad_rng *r);
 uint32_t   diffad_rng_below(diffad_rng *r, uint32_t n);         /* 0 .. n-1, unbiased */

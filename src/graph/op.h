@@ -99,6 +99,8 @@ struct diffad_op {
     /* dy[k] invalid where no gradient arrives; leave dx[i] invalid where none leaves. */
     void      (*grad)(diffad_graph *g, const diffad_node *n, const diffad_val *dy, diffad_val *dx);
     const char *no_grad;                     /* why there is none: exactly one of grad and no_grad is set */
+    uint32_t    constant_in;                 /* bits: float inputs that get no gradient by definition (targets, statistics) */
+    uint32_t    saved_out;                   /* bits: outputs that only serve the gradient (saved statistics) */
     diffad_cost (*cost)(const diffad_node *n);
     void      (*ref)(const diffad_ref *r);
     bool        is_alias;                    /* output 0 is input 0 seen with another shape: no launch */

@@ -331,3 +331,4 @@ diffad_tensor *diffad_plan_tensor(const diffad_plan *p, const char *name)
 size_t diffad_plan_bytes(const diffad_plan *p) { return p->shared_bytes; }
 size_t diffad_plan_fixed_bytes(const diffad_plan *p) { return p->fixed_bytes; }
 int    diffad_plan_launches(const diffad_plan *p) { return (int)p->n_launches; }
+diffad_device *diffad_plan_device(const diffad_plan *p) { return p->dev; }

@@ -1,0 +1,11 @@
+/* add.cl: one work-item handles VEC elements. */
+#include "common/vec.cl"
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void add_fwd(__global const float *a, ulong a_off, __global const float *b, ulong b_off,
+             __global float *y, ulong y_off, ulong vectors)
+{
+    const size_t i = get_global_id(0);
+    if (i < vectors)
+        vstore(vload(i, a + a_off) + vload(i, b + b_off), i, y + y_off);
+}

@@ -1,0 +1,32 @@
+/* philox.h: Philox 4x32-10 (Salmon et al., SC 2011), one text for C11 and OpenCL C 1.2. */
+#ifndef DIFFAD_COMMON_PHILOX_H
+#define DIFFAD_COMMON_PHILOX_H
+
+#ifdef __OPENCL_C_VERSION__
+typedef uint diffad_u32;
+#define DIFFAD_MUL_HI(a, b) mul_hi((a), (b))
+#else
+#include <stdint.h>
+typedef uint32_t diffad_u32;
+#define DIFFAD_MUL_HI(a, b) ((uint32_t)(((uint64_t)(a) * (b)) >> 32))
+#endif
+
+enum { DIFFAD_PHILOX_ROUNDS = 10 };
+
+/* c: the counter, replaced by four random words. */
+static inline void diffad_philox_rounds(diffad_u32 c[4], diffad_u32 key0, diffad_u32 key1)
+{
+    const diffad_u32 m0 = 0xD2511F53u, m1 = 0xCD9E8D57u;
+    for (int i = 0; i < DIFFAD_PHILOX_ROUNDS; i++) {
+        const diffad_u32 hi0 = DIFFAD_MUL_HI(m0, c[0]), lo0 = m0 * c[0];
+        const diffad_u32 hi1 = DIFFAD_MUL_HI(m1, c[2]), lo1 = m1 * c[2];
+        c[0] = hi1 ^ c[1] ^ key0;
+        c[1] = lo1;
+        c[2] = hi0 ^ c[3] ^ key1;
+        c[3] = lo0;
+        key0 += 0x9E3779B9u;      /* golden ratio */
+        key1 += 0xBB67AE85u;      /* sqrt(3) - 1 */
+    }
+}
+
+#endif

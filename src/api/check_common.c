@@ -1,0 +1,96 @@
+/* check_common.c: data for the cases of an op. */
+#include "api/check_common.h"
+#include "base/rng.h"
+#include "base/sys.h"
+
+#include <string.h>
+
+int check_inputs(const diffad_op *op, const diffad_op_case *c) { return c->n_in ? c->n_in : op->n_in; }
+
+bool check_is_absent(const diffad_op *op, const diffad_op_case *c, int i)
+{
+    return i >= check_inputs(op, c) || (c->absent >> i & 1u);
+}
+
+double *check_data(const diffad_op_case *c, int i, uint32_t salt)
+{
+    const int64_t count = diffad_shape_count(&c->in[i]);
+    double       *x     = diffad_alloc_array((size_t)count, sizeof *x);
+    diffad_rng    r     = diffad_rng_make(2026, DIFFAD_RNG_TEST, salt, (uint32_t)i);
+    const double  lo = c->range[i].lo, hi = c->range[i].hi;
+    for (int64_t k = 0; x && k < count; k++) {
+        if (c->type[i] == DIFFAD_I32 || c->type[i] == DIFFAD_U8)
+            x[k] = lo + (double)diffad_rng_below(&r, (uint32_t)(hi - lo) + 1);
+        else if (lo == 0 && hi == 0)
+            x[k] = diffad_rng_normal(&r);
+        else
+            x[k] = diffad_rng_between(&r, (float)lo, (float)hi);
+    }
+    return x;
+}
+
+static uint16_t bf16_of(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+static float half_to_float(uint16_t h)
+{
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023;
+    uint32_t       u;
+    float          f;
+    if (exponent == 0) {
+        f = (float)mantissa * (1.0f / 16777216.0f);
+        return sign ? -f : f;
+    }
+    u = exponent == 31 ? sign | 0x7f800000u | mantissa << 13 : sign | (exponent + 112) << 23 | mantissa << 13;
+    memcpy(&f, &u, 4);
+    return f;
+}
+
+/* Nearest half by search over the two neighbours: obvious rather than fast. */
+static uint16_t float_to_half(float f)
+{
+    uint16_t best = 0;
+    for (int bit = 14; bit >= 0; bit--) {
+        const uint16_t next = (uint16_t)(best | 1u << bit);
+        if (next < 0x7c00 && half_to_float(next) <= (f < 0 ? -f : f))
+            best = next;
+    }
+    const float a = f < 0 ? -f : f, lo = half_to_float(best), hi = half_to_float((uint16_t)(best + 1));
+    if (a - lo > hi - a || (a - lo == hi - a && (best & 1)))
+        best++;
+    return f < 0 ? (uint16_t)(best | 0x8000) : best;
+}
+
+void check_to_type(const double *from, int64_t count, diffad_dtype type, void *to)
+{
+    for (int64_t i = 0; i < count; i++)
+        switch (type) {
+        case DIFFAD_I32: ((int32_t *)to)[i] = (int32_t)from[i]; break;
+        case DIFFAD_U8: ((uint8_t *)to)[i] = (uint8_t)from[i]; break;
+        case DIFFAD_F16: ((uint16_t *)to)[i] = float_to_half((float)from[i]); break;
+        case DIFFAD_BF16: ((uint16_t *)to)[i] = bf16_of((float)from[i]); break;
+        default: ((float *)to)[i] = (float)from[i]; break;
+        }
+}
+
+void check_from_type(const void *from, int64_t count, diffad_dtype type, double *to)
+{
+    for (int64_t i = 0; i < count; i++)
+        switch (type) {
+        case DIFFAD_I32: to[i] = ((const int32_t *)from)[i]; break;
+        case DIFFAD_U8: to[i] = ((const uint8_t *)from)[i]; break;
+        case DIFFAD_F16: to[i] = half_to_float(((const uint16_t *)from)[i]); break;
+        case DIFFAD_BF16: {
+            const uint32_t u = (uint32_t)((const uint16_t *)from)[i] << 16;
+            float          f;
+            memcpy(&f, &u, 4);
+            to[i] = f;
+            break;
+        }
+        default: to[i] = ((const float *)from)[i]; break;
+        }
+}

@@ -1,0 +1,17 @@
+/* check_common.h: data and graphs for the cases of an op, shared by check_ops.c and check_gradients.c. */
+#ifndef DIFFAD_CHECK_COMMON_H
+#define DIFFAD_CHECK_COMMON_H
+
+#include "diffad/selftest.h"
+#include "op/ops.h"
+
+/* Number of inputs of a case. */
+int check_inputs(const diffad_op *op, const diffad_op_case *c);
+bool check_is_absent(const diffad_op *op, const diffad_op_case *c, int i);
+/* Values of input i: floats rounded to float, integers as integers; new memory, NULL when out of it. */
+double *check_data(const diffad_op_case *c, int i, uint32_t salt);
+/* A run's value in the tensor's own type, from doubles and back. bytes of data: count * size of type. */
+void check_to_type(const double *from, int64_t count, diffad_dtype type, void *to);
+void check_from_type(const void *from, int64_t count, diffad_dtype type, double *to);
+
+#endif
