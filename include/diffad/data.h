@@ -96,7 +96,8 @@ typedef struct diffad_batch {
 } diffad_batch;
 
 typedef struct diffad_loader diffad_loader;
-/* Draws with replacement: sample number s (counted over the whole training) depends on (seed, stage, s) alone. */
+/* Draws with replacement: sample number s (counted over the whole training) depends on (seed, stage, s) alone. The data
+ * set is borrowed: it outlives the loader. */
 DIFFAD_API diffad_status diffad_loader_create(const diffad_dataset *d, const diffad_loader_options *o, diffad_loader **out);
 DIFFAD_API void          diffad_loader_destroy(diffad_loader *l);
 /* Samples first .. first+count-1. The batch stays valid until the next call. Asking for consecutive batches is fast:
