@@ -1,6 +1,7 @@
 /* sys.c: the operating system's side of the seam. */
 #include "base/sys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,6 +32,23 @@ static int os_stat(const char *path, int64_t *bytes, bool *is_dir)
     return 0;
 }
 
+static int os_list(const char *path, bool (*each)(void *user, const char *name), void *user)
+{
+    const struct dirent *entry;
+    DIR                 *d = opendir(path);
+    if (!d)
+        return -1;
+    for (errno = 0; (entry = readdir(d)) != NULL; errno = 0)
+        if (!each(user, entry->d_name)) {
+            errno = 0;
+            break;
+        }
+    const int why = errno;
+    closedir(d);
+    errno = why;
+    return why ? -1 : 0;
+}
+
 static uint64_t os_monotonic_ns(void)
 {
     struct timespec t;
@@ -44,7 +62,7 @@ diffad_sys_table diffad_sys = {
     .alloc = os_alloc, .resize = realloc, .release = free,
     .open = os_open, .close = close, .read = os_read, .write = os_write, .seek = os_seek,
     .fsync = fsync, .truncate = os_truncate, .rename = rename, .unlink = unlink, .mkdir = os_mkdir,
-    .stat = os_stat, .monotonic_ns = os_monotonic_ns, .wall_seconds = os_wall_seconds, .getenv = os_getenv,
+    .stat = os_stat, .list = os_list, .monotonic_ns = os_monotonic_ns, .wall_seconds = os_wall_seconds, .getenv = os_getenv,
 };
 
 void *diffad_alloc(size_t bytes) { return diffad_sys.alloc(bytes); }

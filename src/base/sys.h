@@ -24,6 +24,8 @@ typedef struct diffad_sys_table {
     int         (*unlink)(const char *path);
     int         (*mkdir)(const char *path, int mode);
     int         (*stat)(const char *path, int64_t *bytes, bool *is_dir);
+    /* Gives each name in a folder to `each` until that is false; 0 also then. */
+    int         (*list)(const char *path, bool (*each)(void *user, const char *name), void *user);
     uint64_t    (*monotonic_ns)(void);
     int64_t     (*wall_seconds)(void);
     const char *(*getenv)(const char *name);

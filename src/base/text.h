@@ -2,6 +2,7 @@
 #ifndef DIFFAD_TEXT_H
 #define DIFFAD_TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,6 +11,11 @@
 bool diffad_parse_i64(const char *s, int64_t *out);
 bool diffad_parse_f64(const char *s, double *out);                  /* decimal point only; inf and nan are refused */
 bool diffad_parse_bytes(const char *s, int64_t *out);               /* "512M", "4GiB", "1000" */
+
+/* vsnprintf with a decimal point. */
+int diffad_vformat(char *out, size_t bytes, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+
+bool diffad_is_utf8(const char *s);
 
 /* Growing text; `failed` is sticky when memory is out. Numbers are printed with a decimal point. */
 typedef struct diffad_text { char *s; size_t length, capacity; bool failed; } diffad_text;

@@ -93,7 +93,7 @@ static diffad_status build(diffad_program *p, const char *file, const char *defi
     const char *extra = diffad_sys.getenv("DIFFAD_CL_FLAGS");
     diffad_text source = { 0 };
     diffad_status st = DIFFAD_OK;
-    snprintf(options, sizeof options, "-cl-std=CL1.2 %s%s%s", defines, extra ? " " : "", extra ? extra : "");
+    snprintf(options, sizeof options, "-cl-std=CL1.2 -w %s%s%s", defines, extra ? " " : "", extra ? extra : "");
     DIFFAD_GOTO(done, diffad_source_get(file, &source));
     DIFFAD_GOTO(done, digest_of(p->dev, source.s, options, p->digest));
     if (build_from_disk(p, options)) {
