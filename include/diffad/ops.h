@@ -143,8 +143,9 @@ DIFFAD_API diffad_val diffad_hinge(diffad_graph *g, diffad_val real, diffad_val 
 
 /* ---- optimisation: these write their first inputs (bound values) ---- */
 
-/* p, m, v [..] bound; grad like p; hyper [8]: lr, beta1, beta2, eps, decay, 1-beta1^k, 1-beta2^k, gradient scale;
- * ok [] 1 or 0: with 0 nothing changes (a not-a-number was seen).
+/* p, m, v [..] bound; grad like p; hyper [8]: lr, 1-beta1, 1-beta2, eps, decay, 1-beta1^k, 1-beta2^k, gradient scale
+ * (1-beta2 itself: formed from a float32 0.999 it would be off by 1e-5); ok [] 1 or 0: with 0 nothing changes (a
+ * not-a-number was seen).
  * g = scale*grad; p *= 1-lr*decay; m,v updated; p -= lr/(1-beta1^k) m / (sqrt(v)/sqrt(1-beta2^k) + eps). */
 DIFFAD_API void diffad_adam(diffad_graph *g, diffad_val p, diffad_val m, diffad_val v, diffad_val grad, diffad_val hyper, diffad_val ok);
 /* shadow = d shadow + (1-d) p; shadow bound; decay [] holds d; ok as above */
