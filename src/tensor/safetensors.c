@@ -1,0 +1,357 @@
+/* safetensors.c: reading safetensors files: length of the header (8 bytes, little-endian), header (JSON), data.
+ *
+ * Any bytes are safe to give. Refused, each with a reason:
+ * - fewer than 8 bytes; a header longer than 16 MiB or than the file; one that does not begin with "{";
+ * - before anything is parsed: nesting deeper than 8, more values than 65,536 tensors can need;
+ * - JSON or UTF-8 that is not valid, characters of number 0, duplicate names (jansson's checks);
+ * - metadata that is not a text; more than 65,536 tensors;
+ * - names that are empty or hold control characters, "/" or "\": a name must never serve as a path;
+ * - unknown type, rank above 5, a side that is negative or not whole, product overflow (also one behind a side of 0);
+ * - begin or end negative, begin > end, end past the data, bytes that do not fit shape and type;
+ * - data that overlap, leave a hole, or go on behind the last tensor.
+ * Unaligned data are legal: elements are read byte by byte. Other fields of a tensor are ignored. Files are read, not
+ * mapped, so that a file that shrinks meanwhile cannot crash us; memory follows the true size of the file. */
+#include "tensor/safetensors.h"
+#include "base/arena.h"
+#include "base/file.h"
+#include "base/size.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LENGTH_BYTES = 8, MAX_DEPTH = 8, MAX_VALUES = DIFFAD_FILE_MAX_TENSORS * 24 };
+
+static const int64_t MAX_FILE = (int64_t)1 << 38;
+
+struct diffad_file {
+    unsigned char       *bytes;           /* the whole file */
+    diffad_arena         arena;           /* all below */
+    diffad_file_tensor  *tensor;          /* in the order of their data */
+    diffad_file_tensor **by_name;
+    int                  count;
+    diffad_file_text    *metadata;
+    int                  n_metadata;
+};
+
+typedef struct parser {
+    const char          *origin;
+    diffad_file         *f;
+    const unsigned char *data;            /* behind the header */
+    int64_t              bytes;
+} parser;
+
+/* ---- shared with the writer ---- */
+
+const char *diffad_file_dtype(diffad_dtype t)
+{
+    static const char *const names[] = { [DIFFAD_F32] = "F32", [DIFFAD_F16] = "F16", [DIFFAD_BF16] = "BF16", [DIFFAD_I32] = "I32",
+                                         [DIFFAD_U8] = "U8",   [DIFFAD_F64] = "F64", [DIFFAD_I64] = "I64" };
+    return (unsigned)t < sizeof names / sizeof names[0] ? names[t] : NULL;
+}
+
+bool diffad_file_name_ok(const char *name)
+{
+    if (!*name || strcmp(name, "__metadata__") == 0)
+        return false;
+    for (; *name; name++)
+        if ((unsigned char)*name < 32 || *name == 127 || *name == '/' || *name == '\\')
+            return false;
+    return true;
+}
+
+bool diffad_file_tensor_bytes(diffad_dtype type, const diffad_shape *shape, int64_t *bytes)
+{
+    diffad_shape full = *shape;
+    int64_t      unused;
+    for (int i = 0; i < full.rank && i < DIFFAD_MAX_RANK; i++)
+        full.side[i] = full.side[i] == 0 ? 1 : full.side[i];
+    const int64_t most = diffad_shape_count(&full), each = (int64_t)diffad_dtype_bytes(type);
+    return most >= 0 && diffad_mul_i64(most, each, &unused) && diffad_mul_i64(diffad_shape_count(shape), each, bytes);
+}
+
+/* ---- the header ---- */
+
+static diffad_status fail_tensor(const parser *p, const char *name, const char *why)
+{
+    DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: tensor \"%.80s\": %s; the file is damaged or not a safetensors file", p->origin, name, why);
+}
+
+static diffad_status fail_memory(const parser *p) { return diffad_fail(DIFFAD_ERR_MEMORY, "%s: no host memory", p->origin); }
+
+/* Counts first what the parser would take memory for: 16 MiB of "[]," must not become gigabytes of objects. */
+static diffad_status check_header(const parser *p, const char *text, size_t n)
+{
+    int     depth = 0;
+    int64_t values = 0;
+    bool    in_string = false;
+    if (n == 0 || text[0] != '{')
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: the header does not begin with \"{\"; this is not a safetensors file", p->origin);
+    for (size_t i = 0; i < n; i++) {
+        const char c = text[i];
+        if (in_string) {
+            i += c == '\\';
+            in_string = c != '"';
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            values++;
+            if (++depth > MAX_DEPTH)
+                DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: header nested deeper than %d at byte %zu", p->origin, MAX_DEPTH, i + LENGTH_BYTES);
+        } else if (c == '}' || c == ']') {
+            depth--;
+        } else if (c == ',' || c == ':') {
+            values++;
+        }
+    }
+    if (values > MAX_VALUES)
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: header with %lld values, more than %d tensors need", p->origin, (long long)values,
+                    DIFFAD_FILE_MAX_TENSORS);
+    return DIFFAD_OK;
+}
+
+static int text_by_key(const void *a, const void *b)
+{
+    return strcmp(((const diffad_file_text *)a)->key, ((const diffad_file_text *)b)->key);
+}
+
+static diffad_status read_metadata(parser *p, json_t *from)
+{
+    diffad_file *f = p->f;
+    const char  *key;
+    json_t      *value;
+    if (!json_is_object(from))
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: __metadata__ is not an object", p->origin);
+    f->metadata = diffad_arena_alloc(&f->arena, json_object_size(from) * sizeof *f->metadata);
+    if (!f->metadata)
+        return fail_memory(p);
+    json_object_foreach (from, key, value) {
+        if (!json_is_string(value))
+            DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: metadata \"%.80s\" is not a text", p->origin, key);
+        diffad_file_text *t = &f->metadata[f->n_metadata];
+        t->key   = diffad_arena_strdup(&f->arena, key);
+        t->value = diffad_arena_strdup(&f->arena, json_string_value(value));
+        if (!t->key || !t->value)
+            return fail_memory(p);
+        f->n_metadata++;
+    }
+    if (f->n_metadata)
+        qsort(f->metadata, (size_t)f->n_metadata, sizeof *f->metadata, text_by_key);
+    return DIFFAD_OK;
+}
+
+static diffad_status read_type(const parser *p, const char *name, const json_t *from, diffad_dtype *out)
+{
+    const char *text = json_string_value(from);
+    if (!text)
+        return fail_tensor(p, name, "no dtype");
+    for (int i = 0; diffad_file_dtype((diffad_dtype)i); i++)
+        if (strcmp(text, diffad_file_dtype((diffad_dtype)i)) == 0) {
+            *out = (diffad_dtype)i;
+            return DIFFAD_OK;
+        }
+    DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: tensor \"%.80s\": unknown dtype \"%.16s\"; known are F32, F16, BF16, I32, U8, F64, I64",
+                p->origin, name, text);
+}
+
+static diffad_status read_shape(const parser *p, const char *name, const json_t *from, diffad_shape *out)
+{
+    *out = (diffad_shape){ 0 };
+    if (!json_is_array(from))
+        return fail_tensor(p, name, "no shape");
+    if (json_array_size(from) > DIFFAD_MAX_RANK)
+        return fail_tensor(p, name, "more than 5 sides");
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        const json_t *side = json_array_get(from, i);
+        if (!json_is_integer(side) || json_integer_value(side) < 0)
+            return fail_tensor(p, name, "a side that is not a whole number of at least 0");
+        out->side[out->rank++] = (int64_t)json_integer_value(side);
+    }
+    return DIFFAD_OK;
+}
+
+static diffad_status read_tensor(parser *p, const char *name, const json_t *from, diffad_file_tensor *t)
+{
+    int64_t       bytes;
+    const json_t *offsets = json_object_get(from, "data_offsets");
+    if (!diffad_file_name_ok(name))
+        return fail_tensor(p, name, "a name that is empty or holds control characters or slashes");
+    if (!json_is_object(from))
+        return fail_tensor(p, name, "not an object");
+    DIFFAD_TRY(read_type(p, name, json_object_get(from, "dtype"), &t->type));
+    DIFFAD_TRY(read_shape(p, name, json_object_get(from, "shape"), &t->shape));
+    if (json_array_size(offsets) != 2 || !json_is_integer(json_array_get(offsets, 0)) || !json_is_integer(json_array_get(offsets, 1)))
+        return fail_tensor(p, name, "data_offsets that are not two whole numbers");
+    const int64_t begin = (int64_t)json_integer_value(json_array_get(offsets, 0));
+    const int64_t end   = (int64_t)json_integer_value(json_array_get(offsets, 1));
+    if (begin < 0 || begin > end)
+        return fail_tensor(p, name, "data_offsets that are negative or not in order");
+    if (end > p->bytes)
+        return fail_tensor(p, name, "its data go past the end of the file (is it complete?)");
+    if (!diffad_file_tensor_bytes(t->type, &t->shape, &bytes))
+        return fail_tensor(p, name, "a shape with more elements than can be counted");
+    if (bytes != end - begin)
+        return fail_tensor(p, name, "its bytes do not fit its shape and dtype");
+    t->data  = p->data + begin;
+    t->bytes = bytes;
+    t->name  = diffad_arena_strdup(&p->f->arena, name);
+    return t->name ? DIFFAD_OK : fail_memory(p);
+}
+
+static int by_data(const void *a, const void *b)
+{
+    const diffad_file_tensor *x = a, *y = b;
+    if (x->data != y->data)
+        return x->data < y->data ? -1 : 1;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(diffad_file_tensor *const *)a)->name, (*(diffad_file_tensor *const *)b)->name);
+}
+
+/* The data of all tensors, in order, are the whole data. */
+static diffad_status check_tiling(const parser *p)
+{
+    const unsigned char *at = p->data;
+    for (int i = 0; i < p->f->count; i++) {
+        const diffad_file_tensor *t = &p->f->tensor[i];
+        if (t->data != at)
+            return fail_tensor(p, t->name, t->data < at ? "its data overlap another tensor's" : "a hole before its data");
+        at += t->bytes;
+    }
+    if (at != p->data + p->bytes)
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: %lld bytes behind the last tensor; the file is damaged", p->origin,
+                    (long long)(p->data + p->bytes - at));
+    return DIFFAD_OK;
+}
+
+static diffad_status read_tensors(parser *p, json_t *root)
+{
+    diffad_file *f = p->f;
+    const char  *name;
+    json_t      *value;
+    const size_t n = json_object_size(root) - (json_object_get(root, "__metadata__") != NULL);
+    if (n > DIFFAD_FILE_MAX_TENSORS)
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: %zu tensors, more than %d", p->origin, n, DIFFAD_FILE_MAX_TENSORS);
+    f->tensor  = diffad_arena_alloc(&f->arena, n * sizeof *f->tensor);
+    f->by_name = diffad_arena_alloc(&f->arena, n * sizeof *f->by_name);
+    if (!f->tensor || !f->by_name)
+        return fail_memory(p);
+    json_object_foreach (root, name, value) {
+        if (strcmp(name, "__metadata__") == 0)
+            DIFFAD_TRY(read_metadata(p, value));
+        else
+            DIFFAD_TRY(read_tensor(p, name, value, &f->tensor[f->count++]));
+    }
+    if (f->count)
+        qsort(f->tensor, n, sizeof *f->tensor, by_data);
+    DIFFAD_TRY(check_tiling(p));
+    for (int i = 0; i < f->count; i++)
+        f->by_name[i] = &f->tensor[i];
+    if (f->count)
+        qsort(f->by_name, n, sizeof *f->by_name, by_name);
+    return DIFFAD_OK;
+}
+
+static diffad_status parse(parser *p, size_t bytes)
+{
+    const unsigned char *b = p->f->bytes;
+    uint64_t             n = 0;
+    json_error_t         why;
+    if (bytes < LENGTH_BYTES)
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: %zu bytes, too short for a safetensors file", p->origin, bytes);
+    for (int i = LENGTH_BYTES - 1; i >= 0; i--)
+        n = n << 8 | b[i];
+    if (n > DIFFAD_FILE_MAX_HEADER)
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: a header of %llu bytes, more than 16 MiB; this is not a safetensors file", p->origin,
+                    (unsigned long long)n);
+    if (n > bytes - LENGTH_BYTES)
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: the header of %llu bytes goes past the end of the file (is it complete?)", p->origin,
+                    (unsigned long long)n);
+    const char *text = (const char *)b + LENGTH_BYTES;
+    p->data  = b + LENGTH_BYTES + n;
+    p->bytes = (int64_t)(bytes - LENGTH_BYTES - (size_t)n);
+    DIFFAD_TRY(check_header(p, text, (size_t)n));
+    json_t *root = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &why);
+    if (!root && json_error_code(&why) == json_error_out_of_memory)
+        return fail_memory(p);
+    if (!root)
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: header, byte %d: %s", p->origin, why.position + LENGTH_BYTES, why.text);
+    const diffad_status st = read_tensors(p, root);
+    json_decref(root);
+    return st;
+}
+
+/* Takes `bytes` even on failure. */
+static diffad_status parse_take(const char *origin, unsigned char *data, size_t bytes, diffad_file **out)
+{
+    diffad_file *f = diffad_alloc(sizeof *f);
+    if (!f) {
+        diffad_release(data);
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory", origin);
+    }
+    f->bytes = data;
+    parser              p  = { .origin = origin, .f = f };
+    const diffad_status st = parse(&p, bytes);
+    if (st != DIFFAD_OK)
+        diffad_file_close(f);
+    else
+        *out = f;
+    return st;
+}
+
+/* ---- files ---- */
+
+diffad_status diffad_file_open(const char *path, diffad_file **out)
+{
+    unsigned char *data;
+    int64_t        bytes;
+    DIFFAD_TRY(diffad_file_read(path, MAX_FILE, DIFFAD_ERR_CHECKPOINT, &data, &bytes));
+    return parse_take(path, data, (size_t)bytes, out);
+}
+
+diffad_status diffad_file_parse(const char *origin, const void *data, size_t bytes, diffad_file **out)
+{
+    unsigned char *copy = diffad_alloc(bytes);
+    if (!copy)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory for %zu bytes", origin, bytes);
+    if (bytes)
+        memcpy(copy, data, bytes);
+    return parse_take(origin, copy, bytes, out);
+}
+
+void diffad_file_close(diffad_file *f)
+{
+    if (!f)
+        return;
+    diffad_arena_release(&f->arena);
+    diffad_release(f->bytes);
+    diffad_release(f);
+}
+
+int diffad_file_count(const diffad_file *f) { return f->count; }
+
+const diffad_file_tensor *diffad_file_at(const diffad_file *f, int i) { return i >= 0 && i < f->count ? &f->tensor[i] : NULL; }
+
+const diffad_file_tensor *diffad_file_find(const diffad_file *f, const char *name)
+{
+    const diffad_file_tensor        wanted = { .name = name };
+    const diffad_file_tensor *const key    = &wanted;
+    if (f->count == 0)
+        return NULL;
+    diffad_file_tensor **found = bsearch(&key, f->by_name, (size_t)f->count, sizeof *f->by_name, by_name);
+    return found ? *found : NULL;
+}
+
+const char *diffad_file_metadata(const diffad_file *f, const char *key)
+{
+    const diffad_file_text wanted = { .key = key };
+    if (f->n_metadata == 0)
+        return NULL;
+    const diffad_file_text *found = bsearch(&wanted, f->metadata, (size_t)f->n_metadata, sizeof *f->metadata, text_by_key);
+    return found ? found->value : NULL;
+}
