@@ -47,14 +47,21 @@ static diffad_status check_bytes(const diffad_tensor *t, size_t bytes, const cha
     return DIFFAD_OK;
 }
 
-diffad_status diffad_tensor_write(diffad_tensor *t, const void *data, size_t bytes)
+static diffad_status write_bytes(diffad_tensor *t, const void *data, size_t bytes, cl_bool wait)
 {
     DIFFAD_TRY(check_bytes(t, bytes, "write"));
     t->version++;
     if (bytes == 0)
         return DIFFAD_OK;
-    return diffad_device_check(t->dev, diffad_cl.EnqueueWriteBuffer(t->dev->queue, t->buffer, CL_TRUE, 0, bytes, data, 0, NULL, NULL),
+    return diffad_device_check(t->dev, diffad_cl.EnqueueWriteBuffer(t->dev->queue, t->buffer, wait, 0, bytes, data, 0, NULL, NULL),
                                "write");
+}
+
+diffad_status diffad_tensor_write(diffad_tensor *t, const void *data, size_t bytes) { return write_bytes(t, data, bytes, CL_TRUE); }
+
+diffad_status diffad_tensor_write_later(diffad_tensor *t, const void *data, size_t bytes)
+{
+    return write_bytes(t, data, bytes, CL_FALSE);
 }
 
 diffad_status diffad_tensor_read(const diffad_tensor *t, void *data, size_t bytes)

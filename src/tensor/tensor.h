@@ -14,4 +14,7 @@ struct diffad_tensor {
     uint64_t       version;      /* counts writes: packed copies made from an older version are stale */
 };
 
+/* Writes without waiting: `data` must stay as it is until the queue has passed it. */
+diffad_status diffad_tensor_write_later(diffad_tensor *t, const void *data, size_t bytes);
+
 #endif
