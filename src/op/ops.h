@@ -10,10 +10,17 @@
 
 #define DIFFAD_OP_LIST(X)                                                                       \
     /* movement */                                                                              \
-    X(fill) X(stop_gradient) X(reorder)                                                                   \
+    X(fill) X(stop_gradient) X(reorder) X(reshape) X(concat) X(slice) X(slice_grad)             \
+    X(pad) X(assign) X(cast)                                                                    \
     /* pointwise: unary.c, binary.c */                                                          \
-    X(silu) X(silu_grad)                                                                        \
-    X(add)
+    X(silu) X(silu_grad) X(relu) X(relu_grad) X(leaky_relu) X(leaky_relu_grad)                  \
+    X(tanh) X(tanh_grad) X(sigmoid) X(sigmoid_grad) X(exp) X(gelu) X(gelu_grad)                 \
+    X(abs) X(abs_grad) X(square) X(square_grad) X(clamp) X(clamp_grad) X(affine)                \
+    X(add) X(sub) X(mul) X(scale_by) X(bias) X(bias_grad) X(dropout) X(randn)                   \
+    /* products */                                                                              \
+    X(linear) X(linear_bias_grad) X(matmul)                                                     \
+    /* normalisation: group_norm.c, batch_norm.c */                                             \
+    X(group_norm) X(group_norm_grad) X(batch_norm_train) X(batch_norm_train_grad) X(batch_norm) X(batch_norm_grad)
 
 #define DIFFAD_OP_DECLARE(name) extern const diffad_op diffad_op_##name;
 DIFFAD_OP_LIST(DIFFAD_OP_DECLARE)
@@ -25,6 +32,21 @@ const diffad_op        *diffad_op_find(const char *name);
 
 /* Work-items for one-dimensional kernels: 64 everywhere. */
 enum { DIFFAD_GROUP = 64 };
+
+/* Floats one work-item of a pointwise kernel handles (VEC): the most of 16 (CPUs only), 4 and 1 that divide `count`. */
+static inline int64_t diffad_vector_width(const diffad_caps *caps, int64_t count)
+{
+    return count % 16 == 0 && caps->local_mem_is_cheap ? 16 : count % 4 == 0 ? 4 : 1;
+}
+
+/* For infer: all inputs are float32. */
+static inline diffad_status diffad_need_f32(const diffad_node *n)
+{
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] && n->in[i]->type != DIFFAD_F32)
+            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: input %d is %s, f32 is needed", n->op->name, i, diffad_dtype_name(n->in[i]->type));
+    return DIFFAD_OK;
+}
 
 /* A pointwise cost: `flops` per element, every operand touched once. */
 static inline diffad_cost diffad_cost_pointwise(const diffad_node *n, double flops)

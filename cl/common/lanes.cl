@@ -1,0 +1,29 @@
+/* lanes.cl: vectors of which only the first lanes count: the last channel block of a map. Needs vec.cl. */
+#if VEC == 1
+#define DIFFAD_LANES 0
+#elif VEC == 2
+#define DIFFAD_LANES ((int2)(0, 1))
+#elif VEC == 4
+#define DIFFAD_LANES ((int4)(0, 1, 2, 3))
+#elif VEC == 8
+#define DIFFAD_LANES ((int8)(0, 1, 2, 3, 4, 5, 6, 7))
+#else
+#define DIFFAD_LANES ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
+#endif
+
+/* v with zeros behind the first `count` lanes. */
+static inline vfloat first_lanes(vfloat v, int count)
+{
+    return select((vfloat)(0.0f), v, DIFFAD_LANES < (vint)(count));
+}
+
+/* The first `count` floats at p, zeros behind them; reads nothing beyond. */
+static inline vfloat load_lanes(__global const float *p, int count)
+{
+    if (count >= VEC)
+        return vload(0, p);
+    float lane[VEC];
+    for (int i = 0; i < VEC; i++)
+        lane[i] = i < count ? p[i] : 0.0f;
+    return vload(0, lane);
+}

@@ -1,0 +1,43 @@
+/* dropout.cl: one work-item handles four channels (4 id 1 ..) of pixel id 0 of sample id 2: one draw of four numbers. */
+#include "common/random.cl"
+
+#ifndef B
+#define B 16
+#endif
+
+/* keep, or 0 where the element is dropped */
+static float4 factors(__global const int *key, float p, float keep, uint purpose, uint salt, uint four)
+{
+    const float4 u = diffad_random_uniform4((uint2)((uint)key[0], 0u), purpose, (uint)key[1], salt, four);
+    return select((float4)(keep), (float4)(0.0f), u < (float4)(p));
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void dropout_plain(__global const float *x, ulong x_off, __global const int *key, ulong key_off, __global float *y, ulong y_off,
+                   int C, int HW, float p, float keep, int purpose, int salt)
+{
+    const size_t pixel = get_global_id(0), four = get_global_id(1), n = get_global_id(2);
+    if (pixel >= (size_t)HW)
+        return;
+    float f[4];
+    vstore4(factors(key + key_off, p, keep, (uint)purpose, (uint)salt, (uint)((n * HW + pixel) * ((C + 3) / 4) + four)), 0, f);
+    const size_t at = (n * C + 4 * four) * HW + pixel;
+    for (int i = 0; i < min(4, C - 4 * (int)four); i++)
+        y[y_off + at + (size_t)i * HW] = x[x_off + at + (size_t)i * HW] * f[i];
+}
+
+#if B > 1
+/* [N,C/B,HW,B]. Lanes beyond C are zero in x and stay so. */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void dropout_blocked(__global const float *x, ulong x_off, __global const int *key, ulong key_off, __global float *y, ulong y_off,
+                     int C, int HW, float p, float keep, int purpose, int salt)
+{
+    const size_t pixel = get_global_id(0), four = get_global_id(1), n = get_global_id(2);
+    if (pixel >= (size_t)HW)
+        return;
+    const float4 f  = factors(key + key_off, p, keep, (uint)purpose, (uint)salt, (uint)((n * HW + pixel) * ((C + 3) / 4) + four));
+    const size_t cb = n * (get_global_size(1) / (B / 4)) + four / (B / 4);
+    const size_t at = (cb * HW + pixel) * (B / 4) + four % (B / 4);
+    vstore4(vload4(at, x + x_off) * f, at, y + y_off);
+}
+#endif

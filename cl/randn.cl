@@ -1,0 +1,21 @@
+/* randn.cl: one work-item writes numbers 4 id 0 .. 4 id 0 + 3 of sample id 1; key rows { seed low, seed high, step, sample }. */
+#include "common/random.cl"
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void randn(__global const int *key, ulong key_off, __global float *y, ulong y_off, ulong count, int purpose)
+{
+    const size_t i = get_global_id(0), n = get_global_id(1);
+    if (4 * i >= count)
+        return;
+    const uint4  k = as_uint4(vload4(n, key + key_off));
+    const float4 v = diffad_random_normal4(k.xy, (uint)purpose, k.z, k.w, (uint)i);
+    __global float *to = y + y_off + n * count;
+    if (4 * i + 4 <= count) {
+        vstore4(v, i, to);
+        return;
+    }
+    float lane[4];
+    vstore4(v, 0, lane);
+    for (size_t j = 4 * i; j < count; j++)
+        to[j] = lane[j - 4 * i];
+}
