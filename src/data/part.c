@@ -130,12 +130,13 @@ static scene draw_scene(const diffad_part *part, int defect, diffad_rng *r, int 
     s.shade_y = sinf(from);
 
     const float at = diffad_rng_between(r, 0, 6.2832f), direction = diffad_rng_between(r, 0, 6.2832f);
-    const float reach = !is_washer ? 0.6f * sqrtf(diffad_rng_uniform(r)) : defect == CHIP ? outer - 0.02f : (outer + inner) / 2;
+    s.size = defect == LOOSE_THREAD && !is_washer ? diffad_rng_between(r, 0.18f, 0.45f) : diffad_rng_between(r, 0.08f, 0.19f);
+    s.size = fmaxf(s.size, 1.6f * s.pixel);
+    const float reach = !is_washer ? 0.6f * sqrtf(diffad_rng_uniform(r)) : defect == CHIP ? outer - 0.4f * s.size : (outer + inner) / 2;
     s.dx = s.cx + reach * cosf(at);
     s.dy = s.cy + reach * sinf(at);
     s.along_x = cosf(direction);
     s.along_y = sinf(direction);
-    s.size = defect == 1 && !is_washer ? diffad_rng_between(r, 0.18f, 0.45f) : diffad_rng_between(r, 0.08f, 0.19f);
     s.bend = diffad_rng_between(r, -0.6f, 0.6f);
     s.defect_seed = diffad_rng_u32(r);
     return s;
