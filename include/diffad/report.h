@@ -24,7 +24,8 @@ typedef struct diffad_report_curve {
     int           count;       /* 0: none */
 } diffad_report_curve;
 
-/* One test image with what the model made of it: the rows of the paper's Figure 2. A picture that is NULL is left out. */
+/* One test image with what the model made of it: the rows of the paper's Figure 2. A picture that is NULL is left
+ * out. */
 typedef struct diffad_report_picture {
     const char         *file, *defect;      /* defect NULL: unknown */
     double              score;

@@ -54,7 +54,7 @@ static int64_t label_regions(const uint8_t *mask, int h, int w, int64_t first, i
                 if (x + dx >= 0 && x + dx < w && mask[i - w + dx])
                     join(parent, i - w + dx, i);
         }
-    for (int32_t i = 0; i < h * w; i++)        /* a root is the smallest index of its region: labelled before the rest */
+    for (int32_t i = 0; i < h * w; i++) /* a root is the smallest index of its region: labelled before the rest */
         if (mask[i]) {
             const int32_t root = root_of(parent, i);
             label[i] = root == i ? (uint32_t)first++ : label[root];
@@ -70,7 +70,7 @@ static bool pixels_alloc(pixels *p)
     p->positive = diffad_alloc_array((size_t)p->positives, sizeof *p->positive);
     p->negative = diffad_alloc_array((size_t)p->negatives, sizeof *p->negative);
     p->spare    = diffad_alloc((size_t)(keyed > plain ? keyed : plain));
-    p->worth    = diffad_alloc_array((size_t)p->positives, sizeof *p->worth);      /* as many regions as pixels at most */
+    p->worth = diffad_alloc_array((size_t)p->positives, sizeof *p->worth); /* as many regions as pixels at most */
     return p->positive && p->negative && p->spare && p->worth;
 }
 
@@ -135,13 +135,15 @@ static double area_to(const pixels *p, double limit)
     return area / limit;
 }
 
-diffad_status diffad_metrics_aupro(const float *map, const uint8_t *mask, int64_t n, int h, int w, double limit, double *out)
+diffad_status diffad_metrics_aupro(const float *map, const uint8_t *mask, int64_t n, int h, int w, double limit,
+                                   double *out)
 {
     int64_t size, total;
-    if (n < 0 || h < 1 || w < 1 || !diffad_mul_i64(h, w, &size) || size > INT32_MAX || !diffad_mul_i64(size, n, &total) ||
-        total > UINT32_MAX)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "aupro: %" PRId64 " maps of %d x %d; at most 2^31 pixels each and 2^32 together are possible",
-                    n, h, w);
+    if (n < 0 || h < 1 || w < 1 || !diffad_mul_i64(h, w, &size) || size > INT32_MAX ||
+        !diffad_mul_i64(size, n, &total) || total > UINT32_MAX)
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE,
+                    "aupro: %" PRId64 " maps of %d x %d; at most 2^31 pixels each and 2^32 together are possible", n,
+                    h, w);
     if (!(limit > 0 && limit <= 1))
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "aupro: limit %g; a false positive rate above 0 and up to 1 is needed", limit);
     DIFFAD_TRY(diffad_scores_check("aupro", map, total));
@@ -164,6 +166,7 @@ diffad_status diffad_metrics_aupro(const float *map, const uint8_t *mask, int64_
     diffad_release(label);
     pixels_release(&p);
     if (!has_memory)
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "aupro: no host memory for %" PRId64 " pixels; evaluate fewer or smaller images", total);
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY,
+                    "aupro: no host memory for %" PRId64 " pixels; evaluate fewer or smaller images", total);
     return DIFFAD_OK;
 }

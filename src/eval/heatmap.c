@@ -117,14 +117,16 @@ void diffad_colour_map(double v, uint8_t rgb[3])
 static diffad_status check_range(double lo, double hi)
 {
     if (!(lo < hi))
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "heat map: the range %g to %g is empty; the first must be below the second", lo, hi);
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "heat map: the range %g to %g is empty; the first must be below the second", lo,
+                    hi);
     return DIFFAD_OK;
 }
 
 static diffad_status check_picture(const diffad_image *picture, int h, int w)
 {
     if (picture->width != w || picture->height != h)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "heat map: the picture is %d x %d but the map %d x %d (width x height); resize one of them",
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE,
+                    "heat map: the picture is %d x %d but the map %d x %d (width x height); resize one of them",
                     picture->width, picture->height, w, h);
     return DIFFAD_OK;
 }
@@ -199,7 +201,8 @@ static bool is_border(const uint8_t *mask, int h, int w, int y, int x, int thick
     return false;
 }
 
-diffad_status diffad_mask_outline(const uint8_t *mask, int h, int w, int thickness, const uint8_t rgb[3], diffad_image *picture)
+diffad_status diffad_mask_outline(const uint8_t *mask, int h, int w, int thickness, const uint8_t rgb[3],
+                                  diffad_image *picture)
 {
     DIFFAD_TRY(check_picture(picture, h, w));
     if (picture->channels != 3)

@@ -63,7 +63,8 @@ diffad_status diffad_scores_check(const char *what, const float *score, int64_t 
 {
     for (int64_t i = 0; i < n; i++)
         if (score[i] != score[i])
-            DIFFAD_FAIL(DIFFAD_ERR_NUMERICS, "%s: score %" PRId64 " of %" PRId64 " is not a number; the model that made it has diverged",
+            DIFFAD_FAIL(DIFFAD_ERR_NUMERICS,
+                        "%s: score %" PRId64 " of %" PRId64 " is not a number; the model that made it has diverged",
                         what, i, n);
     return DIFFAD_OK;
 }

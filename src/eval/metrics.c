@@ -36,7 +36,8 @@ static diffad_status split_scores(const char *what, const float *score, const ui
     const int64_t widest = s.positives > s.negatives ? s.positives : s.negatives;
     int64_t       room;
     if (!diffad_add_i64(n, widest, &room) || !(s.memory = diffad_alloc_array((size_t)room, sizeof *s.memory)))
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory to sort %" PRId64 " scores; evaluate fewer or smaller images", what, n);
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY,
+                    "%s: no host memory to sort %" PRId64 " scores; evaluate fewer or smaller images", what, n);
     s.positive = s.memory;
     s.negative = s.memory + s.positives;
     int64_t p = 0, q = 0;

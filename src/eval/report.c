@@ -19,19 +19,21 @@ static diffad_status check_class(const diffad_report_class *c)
     if (c->count < 0 || (c->count > 0 && !c->score))
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: class %s has %d images but no scores", c->name, c->count);
     if (c->picture_count < 0 || (c->picture_count > 0 && !c->picture))
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: class %s: %d pictures are announced but missing", c->name, c->picture_count);
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: class %s: %d pictures are announced but missing", c->name,
+                    c->picture_count);
     return DIFFAD_OK;
 }
 
 static diffad_status check_report(const diffad_report *r)
 {
     if (r->class_count < 1 || !r->classes || r->loss_count < 0 || r->fact_count < 0)
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: %d classes, %d losses, %d facts; at least one class is needed", r->class_count,
-                    r->loss_count, r->fact_count);
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: %d classes, %d losses, %d facts; at least one class is needed",
+                    r->class_count, r->loss_count, r->fact_count);
     for (int i = 0; i < r->class_count; i++)
         DIFFAD_TRY(check_class(r->classes + i));
     for (int i = 0; i < r->loss_count; i++)
-        if (!r->losses[i].stage || r->losses[i].count < 0 || (r->losses[i].count > 0 && (!r->losses[i].step || !r->losses[i].value)))
+        if (!r->losses[i].stage || r->losses[i].count < 0 ||
+            (r->losses[i].count > 0 && (!r->losses[i].step || !r->losses[i].value)))
             DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: loss series %d has no stage or no values", i);
     for (int i = 0; i < r->fact_count; i++)
         if (!r->facts[i].group || !r->facts[i].name)
@@ -55,7 +57,8 @@ static void add_top(diffad_text *t, const diffad_report *r)
     const char *title = r->title ? r->title : "DiffAD evaluation";
     diffad_text_add(t, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
                        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>"
-                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\"/>\n<title>");
+                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+                       "style-src 'unsafe-inline'\"/>\n<title>");
     diffad_text_html(t, title);
     diffad_text_add(t, "</title>\n<style>\n");
     for (int i = 0; diffad_report_style[i]; i++)
@@ -92,7 +95,8 @@ static void add_share_tile(diffad_text *t, const diffad_report *r, const char *n
     if (!isfinite(share))
         diffad_text_add(t, "needs labels of both kinds");
     else if (isfinite(paper))
-        diffad_text_addf(t, "paper %.1f%s", 100 * paper, isfinite(same) && r->class_count == 1 ? "" : ", mean of its 15 classes");
+        diffad_text_addf(t, "paper %.1f%s", 100 * paper,
+                         isfinite(same) && r->class_count == 1 ? "" : ", mean of its 15 classes");
     else if (r->class_count > 1)
         diffad_text_add(t, "mean of the classes that have it");
     diffad_text_add(t, "</div></div>\n");
@@ -111,10 +115,12 @@ static void add_wrong_tile(diffad_text *t, const diffad_report *r)
     }
     diffad_text_add(t, "<div class=\"tile\"><div class=\"name\">Wrong verdicts</div><div class=\"value\">");
     if (judged)
-        diffad_text_addf(t, "%d<small>of %d</small></div><div class=\"below\">%d missed, %d false alarm%s</div></div>\n",
+        diffad_text_addf(t,
+                         "%d<small>of %d</small></div><div class=\"below\">%d missed, %d false alarm%s</div></div>\n",
                          missed + alarms, judged, missed, alarms, alarms == 1 ? "" : "s");
     else
-        diffad_text_add(t, "<span class=\"undefined\">undefined</span></div><div class=\"below\">needs labels and a threshold</div></div>\n");
+        diffad_text_add(t, "<span class=\"undefined\">undefined</span></div><div class=\"below\">needs labels and a "
+                           "threshold</div></div>\n");
 }
 
 static void add_tiles(diffad_text *t, const diffad_report *r)
@@ -127,8 +133,11 @@ static void add_tiles(diffad_text *t, const diffad_report *r)
     add_wrong_tile(t, r);
     const double seconds = diffad_report_mean(r, offsetof(diffad_report_metrics, seconds_per_image));
     if (isfinite(seconds))
-        diffad_text_addf(t, "<div class=\"tile\"><div class=\"name\">Time per image</div><div class=\"value\">%.3g<small>s</small>"
-                            "</div><div class=\"below\">%.3g images per second</div></div>\n", seconds, 1 / seconds);
+        diffad_text_addf(
+            t,
+            "<div class=\"tile\"><div class=\"name\">Time per image</div><div class=\"value\">%.3g<small>s</small>"
+            "</div><div class=\"below\">%.3g images per second</div></div>\n",
+            seconds, 1 / seconds);
     diffad_text_add(t, "</div>\n");
 }
 
@@ -142,8 +151,11 @@ static diffad_status add_curves(diffad_text *t, const diffad_report_class *c)
         if (c->label)
             DIFFAD_TRY(diffad_metrics_curve(c->score, c->label, c->count, is_pr, CURVE_POINTS, x, y, &count));
         const diffad_chart_line line[2] = {
-            { is_pr ? "image AP" : "image AUROC", is_pr ? c->metrics.image_ap : c->metrics.image_auroc, { x, y, count } },
-            { is_pr ? "pixel AP" : "pixel AUROC", is_pr ? c->metrics.pixel_ap : c->metrics.pixel_auroc, is_pr ? c->pixel_pr : c->pixel_roc },
+            { is_pr ? "image AP" : "image AUROC",
+              is_pr ? c->metrics.image_ap : c->metrics.image_auroc,
+              { x, y, count } },
+            { is_pr ? "pixel AP" : "pixel AUROC", is_pr ? c->metrics.pixel_ap : c->metrics.pixel_auroc,
+              is_pr ? c->pixel_pr : c->pixel_roc },
         };
         diffad_report_chart(t, &(diffad_chart){
             .title = is_pr ? "Precision and recall" : "ROC", .x_label = is_pr ? "recall" : "false positive rate",
@@ -158,14 +170,17 @@ static void add_counts(diffad_text *t, const diffad_report_class *c)
     int n[DIFFAD_VERDICTS];
     diffad_report_tally(c, n);
     if (c->label && isfinite(c->threshold))
-        diffad_text_addf(t, "<p>At the threshold: of %d anomalous images <b>%d found</b> and %d missed; of %d good images <b>%d passed</b>"
-                            " and %d false alarm%s.</p>\n",
-                         n[DIFFAD_VERDICT_ANOMALOUS] + n[DIFFAD_VERDICT_MISSED], n[DIFFAD_VERDICT_ANOMALOUS], n[DIFFAD_VERDICT_MISSED],
-                         n[DIFFAD_VERDICT_GOOD] + n[DIFFAD_VERDICT_FALSE_ALARM], n[DIFFAD_VERDICT_GOOD], n[DIFFAD_VERDICT_FALSE_ALARM],
+        diffad_text_addf(t,
+                         "<p>At the threshold: of %d anomalous images <b>%d found</b> and %d missed; of %d good "
+                         "images <b>%d passed</b>"
+                         " and %d false alarm%s.</p>\n",
+                         n[DIFFAD_VERDICT_ANOMALOUS] + n[DIFFAD_VERDICT_MISSED], n[DIFFAD_VERDICT_ANOMALOUS],
+                         n[DIFFAD_VERDICT_MISSED], n[DIFFAD_VERDICT_GOOD] + n[DIFFAD_VERDICT_FALSE_ALARM],
+                         n[DIFFAD_VERDICT_GOOD], n[DIFFAD_VERDICT_FALSE_ALARM],
                          n[DIFFAD_VERDICT_FALSE_ALARM] == 1 ? "" : "s");
     else if (isfinite(c->threshold))
-        diffad_text_addf(t, "<p>No labels: %d images called anomalous, %d called good.</p>\n", n[DIFFAD_VERDICT_CALLED_ANOMALOUS],
-                         n[DIFFAD_VERDICT_CALLED_GOOD]);
+        diffad_text_addf(t, "<p>No labels: %d images called anomalous, %d called good.</p>\n",
+                         n[DIFFAD_VERDICT_CALLED_ANOMALOUS], n[DIFFAD_VERDICT_CALLED_GOOD]);
     else
         diffad_text_add(t, "<p class=\"soft\">No threshold: scores without verdicts.</p>\n");
 }
@@ -210,16 +225,21 @@ static void add_facts(diffad_text *t, const diffad_report *r)
 
 static void add_explanations(diffad_text *t)
 {
-    diffad_text_add(t,
-        "<section id=\"meaning\"><h2>What the numbers mean</h2>\n<div class=\"explain\"><dl>\n"
-        "<dt>Image score</dt><dd>The largest mean of the anomaly map over a window of 21 x 21 pixels.</dd>\n"
-        "<dt>AUROC</dt><dd>The chance that an anomalous image (pixel) has a higher score than a good one; ties count one half.</dd>\n"
-        "<dt>AP</dt><dd>Average precision: the area under the stepped precision-recall curve. It falls with rare anomalies.</dd>\n"
-        "<dt>F1</dt><dd>The best harmonic mean of precision and recall over all thresholds, chosen with the labels in hand.</dd>\n"
-        "<dt>PRO</dt><dd>Mean covered share of the connected defect regions against the false positive rate, up to a rate of 0.3,"
-        " divided by 0.3. Every region counts the same, whatever its size.</dd>\n"
-        "<dt>Undefined</dt><dd>The metric has no value here: labels or masks are missing, or only one kind is present.</dd>\n"
-        "</dl></div></section>\n</main></body></html>\n");
+    diffad_text_add(
+        t, "<section id=\"meaning\"><h2>What the numbers mean</h2>\n<div class=\"explain\"><dl>\n"
+           "<dt>Image score</dt><dd>The largest mean of the anomaly map over a window of 21 x 21 pixels.</dd>\n"
+           "<dt>AUROC</dt><dd>The chance that an anomalous image (pixel) has a higher score than a good one; ties "
+           "count one half.</dd>\n"
+           "<dt>AP</dt><dd>Average precision: the area under the stepped precision-recall curve. It falls with rare "
+           "anomalies.</dd>\n"
+           "<dt>F1</dt><dd>The best harmonic mean of precision and recall over all thresholds, chosen with the "
+           "labels in hand.</dd>\n"
+           "<dt>PRO</dt><dd>Mean covered share of the connected defect regions against the false positive rate, up "
+           "to a rate of 0.3,"
+           " divided by 0.3. Every region counts the same, whatever its size.</dd>\n"
+           "<dt>Undefined</dt><dd>The metric has no value here: labels or masks are missing, or only one kind is "
+           "present.</dd>\n"
+           "</dl></div></section>\n</main></body></html>\n");
 }
 
 static diffad_status add_page(diffad_text *t, const diffad_report *r)

@@ -52,7 +52,10 @@ static void add_verdict(diffad_text *t, diffad_verdict v)
 {
     const bool is_right = v == DIFFAD_VERDICT_GOOD || v == DIFFAD_VERDICT_ANOMALOUS;
     diffad_text_addf(t, "<span class=\"%s\">%s</span>",
-                     diffad_verdict_is_wrong(v) ? "wrong-word" : is_right ? "right-word" : "soft", diffad_verdict_words(v));
+                     diffad_verdict_is_wrong(v) ? "wrong-word"
+                     : is_right                 ? "right-word"
+                                                : "soft",
+                     diffad_verdict_words(v));
 }
 
 /* ---- pictures ---- */
@@ -65,7 +68,8 @@ static void add_base64(diffad_text *t, const unsigned char *data, int64_t bytes)
         size_t used = 0;
         for (; i < bytes && used + 4 < sizeof piece; i += 3) {
             const int64_t  left = bytes - i;
-            const uint32_t v = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) | (left > 2 ? data[i + 2] : 0u);
+            const uint32_t v =
+                (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) | (left > 2 ? data[i + 2] : 0u);
             piece[used++] = digits[v >> 18];
             piece[used++] = digits[v >> 12 & 63];
             piece[used++] = left > 1 ? digits[v >> 6 & 63] : '=';
@@ -108,7 +112,8 @@ static diffad_status add_picture(diffad_text *t, const diffad_report_picture *p,
         diffad_text_add(t, "</div>");
     }
     if (is_worst)
-        diffad_text_addf(t, "<span class=\"worst\">%s</span>", v == DIFFAD_VERDICT_MISSED ? "worst miss" : "worst false alarm");
+        diffad_text_addf(t, "<span class=\"worst\">%s</span>",
+                         v == DIFFAD_VERDICT_MISSED ? "worst miss" : "worst false alarm");
     diffad_text_add(t, "</header>\n");
     DIFFAD_TRY(add_image(t, "input", p->input));
     DIFFAD_TRY(add_image(t, "reconstruction", p->reconstruction));
@@ -187,15 +192,20 @@ static int by_score(const void *a, const void *b)
 
 static void add_rows(diffad_text *t, const diffad_report_class *c, const row *rows, int n, bool marks_wrong)
 {
-    diffad_text_add(t, "<div class=\"scroll\"><table><thead><tr><th class=\"left\">image</th><th>score</th><th>verdict</th>"
-                       "<th>truth</th></tr></thead><tbody>\n");
+    diffad_text_add(
+        t, "<div class=\"scroll\"><table><thead><tr><th class=\"left\">image</th><th>score</th><th>verdict</th>"
+           "<th>truth</th></tr></thead><tbody>\n");
     for (int i = 0; i < n; i++) {
         const diffad_verdict v = verdict_of(c, rows[i].index);
-        diffad_text_addf(t, "<tr%s><td class=\"left file\">", marks_wrong && diffad_verdict_is_wrong(v) ? " class=\"wrong\"" : "");
+        diffad_text_addf(t, "<tr%s><td class=\"left file\">",
+                         marks_wrong && diffad_verdict_is_wrong(v) ? " class=\"wrong\"" : "");
         diffad_text_html(t, c->file[rows[i].index] ? c->file[rows[i].index] : "");
         diffad_text_addf(t, "</td><td>%.5g</td><td>", rows[i].score);
         add_verdict(t, v);
-        diffad_text_addf(t, "</td><td>%s</td></tr>\n", !c->label ? "not known" : c->label[rows[i].index] ? "anomalous" : "good");
+        diffad_text_addf(t, "</td><td>%s</td></tr>\n",
+                         !c->label                 ? "not known"
+                         : c->label[rows[i].index] ? "anomalous"
+                                                   : "good");
     }
     diffad_text_add(t, "</tbody></table></div>\n");
 }
@@ -213,7 +223,9 @@ diffad_status diffad_report_verdicts(diffad_text *t, const diffad_report_class *
             rows[wrong++] = (row){ fabs(c->score[i] - c->threshold), c->score[i], i };
     qsort(rows, (size_t)wrong, sizeof *rows, by_distance);
     if (wrong > 0) {
-        diffad_text_addf(t, "<h3>Worst misses</h3>\n<p class=\"soft small\">%d of %d verdicts are wrong; farthest from the threshold first%s.</p>\n",
+        diffad_text_addf(t,
+                         "<h3>Worst misses</h3>\n<p class=\"soft small\">%d of %d verdicts are wrong; farthest from "
+                         "the threshold first%s.</p>\n",
                          wrong, c->count, wrong > WRONG_ROWS ? " (the worst 20)" : "");
         add_rows(t, c, rows, wrong < WRONG_ROWS ? wrong : WRONG_ROWS, false);
     }

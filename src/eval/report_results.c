@@ -139,7 +139,8 @@ static bool add_paper_row(diffad_text *t, const diffad_report *r)
 void diffad_report_results(diffad_text *t, const diffad_report *r)
 {
     diffad_text_add(t, "<section id=\"results\"><h2>Results</h2>\n<div class=\"scroll\"><table><thead>"
-                       "<tr><th></th><th></th><th class=\"group\" colspan=\"3\">image, %</th><th class=\"group\" colspan=\"4\">pixel, %</th>"
+                       "<tr><th></th><th></th><th class=\"group\" colspan=\"3\">image, %</th><th class=\"group\" "
+                       "colspan=\"4\">pixel, %</th>"
                        "<th></th></tr>\n<tr><th class=\"left\">class</th><th>images<br/>good + bad</th>");
     for (int i = 0; i < COLUMNS; i++)
         diffad_text_addf(t, "<th>%s</th>", columns[i].name);
@@ -151,8 +152,10 @@ void diffad_report_results(diffad_text *t, const diffad_report *r)
     const bool has_paper = add_paper_row(t, r);
     diffad_text_add(t, "</tbody></table></div>\n");
     if (has_paper)
-        diffad_text_add(t, "<p class=\"soft small\">Paper: MVTec-AD at 256 x 256, supplement tables 1, 2 and 5 (seconds: NVIDIA V100)."
-                           " Its figures compare with ours only for the same class, the full-size model and its training length.</p>\n");
+        diffad_text_add(t, "<p class=\"soft small\">Paper: MVTec-AD at 256 x 256, supplement tables 1, 2 and 5 "
+                           "(seconds: NVIDIA V100)."
+                           " Its figures compare with ours only for the same class, the full-size model and its "
+                           "training length.</p>\n");
     diffad_text_add(t, "</section>\n");
 }
 
@@ -183,8 +186,11 @@ static void add_stage(diffad_text *t, const diffad_report_loss *l, int series, d
         line[k] = (diffad_chart_line){ l[k].name, NAN, { x, y, thin_losses(l + k, x, y) } };
         longest = l[k].count > longest ? l[k].count : longest;
     }
-    diffad_report_chart(t, &(diffad_chart){ .title = l->stage, .x_label = longest > CHART_POINTS ? "step (each point a mean)" : "step",
-                                            .y_label = "loss", .line = line, .count = series });
+    diffad_report_chart(t, &(diffad_chart){ .title = l->stage,
+                                             .x_label = longest > CHART_POINTS ? "step (each point a mean)" : "step",
+                                             .y_label = "loss",
+                                             .line = line,
+                                             .count = series });
 }
 
 diffad_status diffad_report_losses(diffad_text *t, const diffad_report *r)

@@ -2,14 +2,17 @@
 #include "eval/report.h"
 
 const char *const diffad_report_style[] = {
-    /* Colours: blue for good, orange for anomalous, told apart also by the colour-blind; both grounds have contrast 4.5. */
-    ":root{color-scheme:light dark;--ground:#f6f6f4;--card:#fff;--ink:#1b1c1e;--soft:#5c5f66;--line:#dfdfdb;--grid:#ececea;"
+    /* Blue for good, orange for anomalous: told apart also by the colour-blind. */
+    ":root{color-scheme:light dark;--ground:#f6f6f4;--card:#fff;--ink:#1b1c1e;--soft:#5c5f66;--line:#dfdfdb;"
+    "--grid:#ececea;"
     "--c1:#2463c4;--c2:#c4501b;--c3:#6d4bb5;--c4:#0e7c66;--wrong:#b3261e;--wrong-ground:#fdeceb;--right:#1f7a4d}\n",
-    "@media (prefers-color-scheme:dark){:root{--ground:#131416;--card:#1c1e21;--ink:#ececee;--soft:#a2a6ae;--line:#33363b;"
+    "@media (prefers-color-scheme:dark){:root{--ground:#131416;--card:#1c1e21;--ink:#ececee;--soft:#a2a6ae;"
+    "--line:#33363b;"
     "--grid:#282b2f;--c1:#6ea4f4;--c2:#f08b58;--c3:#ad92ee;--c4:#4dc2a7;--wrong:#ff8f86;--wrong-ground:#3a1f1e;"
     "--right:#6fcf9b}}\n",
     "*{box-sizing:border-box}html{-webkit-text-size-adjust:100%}\n"
-    "body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",Roboto,"
+    "body{margin:0;background:var(--ground);color:var(--ink);"
+    "font:15px/1.5 system-ui,-apple-system,\"Segoe UI\",Roboto,"
     "\"Noto Sans\",\"DejaVu Sans\",sans-serif}\n"
     "main{max-width:1120px;margin:0 auto;padding:28px 20px 60px}\n"
     "h1{font-size:26px;line-height:1.2;margin:0 0 6px;letter-spacing:-.01em}\n"
@@ -35,15 +38,19 @@ const char *const diffad_report_style[] = {
     "thead tr+tr th{padding-top:0}tbody th,th.left,td.left{text-align:left}tbody th{font-weight:600}\n"
     "th.group{text-align:center;border-bottom:1px solid var(--line)}\n"
     "td .paper{display:block;font-size:12px;color:var(--soft);line-height:1.3}\n"
-    "tr.sum th,tr.sum td{border-top:2px solid var(--line)}tr.paper th,tr.paper td{color:var(--soft);font-weight:400}\n"
-    "tr.wrong td,tr.wrong th{background:var(--wrong-ground)}td.file,th.file{white-space:normal;overflow-wrap:anywhere;"
+    "tr.sum th,tr.sum td{border-top:2px solid var(--line)}tr.paper th,tr.paper td{color:var(--soft);"
+    "font-weight:400}\n"
+    "tr.wrong td,tr.wrong th{background:var(--wrong-ground)}td.file,th.file{white-space:normal;"
+    "overflow-wrap:anywhere;"
     "min-width:170px}\n"
     ".wrong-word{color:var(--wrong);font-weight:600}.right-word{color:var(--right);font-weight:600}\n"
     "details{margin:12px 0}summary{cursor:pointer;color:var(--c1);padding:4px 0}\n",
-    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));gap:14px;margin:14px 0}\n"
+    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,320px),1fr));gap:14px;"
+    "margin:14px 0}\n"
     ".charts>.wide{grid-column:1/-1}\n"
     ".charts.two{grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr))}\n"
-    "figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px;min-width:0}\n"
+    "figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px;"
+    "min-width:0}\n"
     "figure svg{display:block;width:100%;height:auto}\n"
     "figure.wide{overflow-x:auto}figure.wide svg{min-width:560px}\n"
     "figcaption{font-size:14px;font-weight:600;margin:0 0 2px}\n"
@@ -54,7 +61,8 @@ const char *const diffad_report_style[] = {
     "svg text{font-size:11.5px;fill:var(--soft)}svg .grid{stroke:var(--grid);stroke-width:1}\n"
     "svg .axis{stroke:var(--soft);stroke-width:1}svg .curve{fill:none;stroke-width:2;stroke-linejoin:round}\n"
     "svg .diagonal{stroke:var(--soft);stroke-width:1;stroke-dasharray:2 4}\n"
-    "svg .threshold{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 3}svg text.ink{fill:var(--ink);font-weight:600}\n"
+    "svg .threshold{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 3}svg text.ink{fill:var(--ink);"
+    "font-weight:600}\n"
     "svg .l1{stroke:var(--c1)}svg .l2{stroke:var(--c2)}svg .l3{stroke:var(--c3)}svg .l4{stroke:var(--c4)}\n"
     "svg .f1{fill:var(--c1)}svg .f2{fill:var(--c2)}\n",
     ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(148px,1fr));gap:12px}\n"
@@ -63,7 +71,8 @@ const char *const diffad_report_style[] = {
     ".picture.is-wrong{border-color:var(--wrong);box-shadow:0 0 0 1px var(--wrong)}\n"
     ".picture header{padding:8px 10px;font-size:12.5px;line-height:1.4;flex:1}\n"
     ".picture .file{overflow-wrap:anywhere;color:var(--soft)}.picture .score{font-weight:600;font-size:15px}\n"
-    ".picture .worst{display:inline-block;background:var(--wrong);color:var(--card);font-weight:600;border-radius:4px;"
+    ".picture .worst{display:inline-block;background:var(--wrong);color:var(--card);font-weight:600;"
+    "border-radius:4px;"
     "padding:0 6px;font-size:11.5px}\n"
     ".picture div.row{padding:0 10px 8px}.picture .label{font-size:11.5px;color:var(--soft);display:block}\n"
     ".picture img{display:block;width:100%;height:auto;background:#000;border-radius:4px;image-rendering:auto}\n",

@@ -58,11 +58,13 @@ static void add_x_axis(diffad_text *t, const axis *x, const axis *y, const char 
     for (int i = 0; i < n; i++) {
         diffad_text_addf(t, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", place(x, mark[i]),
                          place(x, mark[i]), y->from, y->to);
-        diffad_text_addf(t, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", place(x, mark[i]), fmax(y->from, y->to) + 16);
+        diffad_text_addf(t, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", place(x, mark[i]),
+                         fmax(y->from, y->to) + 16);
         add_number(t, mark[i]);
         diffad_text_add(t, "</text>");
     }
-    diffad_text_addf(t, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", (x->from + x->to) / 2, fmax(y->from, y->to) + 35);
+    diffad_text_addf(t, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", (x->from + x->to) / 2,
+                     fmax(y->from, y->to) + 35);
     diffad_text_html(t, label);
     diffad_text_add(t, "</text>\n");
 }
@@ -81,7 +83,8 @@ static void add_y_axis(diffad_text *t, const axis *x, const axis *y, const char 
         diffad_text_add(t, "</text>");
     }
     const double middle = (y->from + y->to) / 2;
-    diffad_text_addf(t, "<text x=\"12\" y=\"%.1f\" text-anchor=\"middle\" transform=\"rotate(-90 12 %.1f)\">", middle, middle);
+    diffad_text_addf(t, "<text x=\"12\" y=\"%.1f\" text-anchor=\"middle\" transform=\"rotate(-90 12 %.1f)\">", middle,
+                     middle);
     diffad_text_html(t, label);
     diffad_text_add(t, "</text>\n");
 }
@@ -192,7 +195,8 @@ void diffad_report_chart(diffad_text *t, const diffad_chart *chart)
     add_x_axis(t, &x, &y, chart->x_label);
     add_y_axis(t, &x, &y, chart->y_label, false);
     if (chart->has_diagonal)
-        diffad_text_addf(t, "<line class=\"diagonal\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", x.from, y.from, x.to, y.to);
+        diffad_text_addf(t, "<line class=\"diagonal\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>", x.from,
+                         y.from, x.to, y.to);
     for (int k = chart->count - 1; k >= 0; k--)
         add_line(t, chart, k, &x, &y);
     diffad_text_add(t, "</svg></figure>\n");
@@ -247,8 +251,11 @@ static void add_bars(diffad_text *t, const bins *b, const int *count, int sign, 
         if (count[i] == 0)
             continue;
         const double end = place(y, sign * count[i]), step = (b->x.hi - b->x.lo) / BINS;
-        diffad_text_addf(t, "<rect class=\"f%d\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" rx=\"1.5\"><title>%d %s, score ",
-                         sign > 0 ? 1 : 2, b->x.from + i * width + 0.75, fmin(end, zero), width - 1.5, fabs(end - zero), count[i], what);
+        diffad_text_addf(t,
+                         "<rect class=\"f%d\" x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" "
+                         "rx=\"1.5\"><title>%d %s, score ",
+                         sign > 0 ? 1 : 2, b->x.from + i * width + 0.75, fmin(end, zero), width - 1.5,
+                         fabs(end - zero), count[i], what);
         add_number(t, b->x.lo + i * step);
         diffad_text_add(t, " to ");
         add_number(t, b->x.lo + (i + 1) * step);
@@ -262,9 +269,10 @@ static void add_threshold(diffad_text *t, const diffad_report_class *c, const bi
         return;
     const double at = place(&b->x, c->threshold);
     const bool   is_left = at < WIDE * 0.7;
-    diffad_text_addf(t, "<line class=\"threshold\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", at, at, y->to - 10, y->from);
-    diffad_text_addf(t, "<text class=\"ink\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">threshold ", at + (is_left ? 6 : -6),
-                     y->to, is_left ? "start" : "end");
+    diffad_text_addf(t, "<line class=\"threshold\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", at, at,
+                     y->to - 10, y->from);
+    diffad_text_addf(t, "<text class=\"ink\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">threshold ",
+                     at + (is_left ? 6 : -6), y->to, is_left ? "start" : "end");
     add_number(t, c->threshold);
     diffad_text_add(t, "</text>\n");
 }
@@ -288,7 +296,8 @@ void diffad_report_histogram(diffad_text *t, const diffad_report_class *c)
     add_y_axis(t, &b.x, &y, "images", true);
     add_bars(t, &b, b.up, 1, &y, c->label ? "good" : "images");
     add_bars(t, &b, b.down, -1, &y, "anomalous");
-    diffad_text_addf(t, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", b.x.from, b.x.to, place(&y, 0), place(&y, 0));
+    diffad_text_addf(t, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", b.x.from, b.x.to,
+                     place(&y, 0), place(&y, 0));
     add_threshold(t, c, &b, &y);
     diffad_text_add(t, "</svg>\n");
     if (isfinite(c->threshold) && c->threshold_rule) {

@@ -98,13 +98,15 @@ Test(aupro, equals_flood_fill_and_every_threshold)
         double       got;
         cr_assert_eq(diffad_metrics_aupro(m.map, m.mask, m.n, m.h, m.w, limit, &got), DIFFAD_OK);
 
-        cr_assert_lt(fabs(got - want), 1e-12, "set %u (%d x %d x %d): expected %.17g got %.17g", k, m.n, m.h, m.w, want, got);
+        cr_assert_lt(fabs(got - want), 1e-12, "set %u (%d x %d x %d): expected %.17g got %.17g", k, m.n, m.h, m.w,
+                     want, got);
     }
 }
 
 Test(aupro, joins_regions_over_corners_and_over_long_ways)
 {
-    /* A U, whose arms meet in the last row only, and a pixel touching it at a corner: one region of 12; one far pixel. */
+    /* A U, whose arms meet in the last row only, and a pixel touching it at a corner: one region of 11;
+     * and one far pixel. */
     const uint8_t mask[] = { 1, 0, 0, 1, 0, 0,
                              1, 0, 0, 1, 0, 1,
                              1, 0, 0, 1, 0, 0,
@@ -168,7 +170,8 @@ Test(aupro, says_when_memory_is_out_at_any_point)
     diffad_sys.alloc = failing_alloc;
     for (int n = 0; n < 6; n++) {
         allocations_left = n;
-        cr_expect_eq(diffad_metrics_aupro(map, mask, 1, 2, 2, 0.3, &area), DIFFAD_ERR_MEMORY, "after %d allocations", n);
+        cr_expect_eq(diffad_metrics_aupro(map, mask, 1, 2, 2, 0.3, &area), DIFFAD_ERR_MEMORY, "after %d allocations",
+                     n);
     }
     allocations_left = 6;
     cr_expect_eq(diffad_metrics_aupro(map, mask, 1, 2, 2, 0.3, &area), DIFFAD_OK);

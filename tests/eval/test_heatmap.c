@@ -36,8 +36,8 @@ static double brute_score(const float *map, int h, int w)
 
 Test(score_map, equals_direct_loops_at_odd_sizes_and_below_the_window)
 {
-    static const int sides[][2] = { { 1, 1 }, { 1, 67 }, { 67, 1 }, { 5, 9 }, { 10, 11 }, { 20, 20 }, { 21, 21 }, { 22, 21 },
-                                    { 31, 33 }, { 32, 29 }, { 41, 40 }, { 67, 53 } };
+    static const int sides[][2] = { { 1, 1 },   { 1, 67 },  { 67, 1 },  { 5, 9 },   { 10, 11 }, { 20, 20 },
+                                    { 21, 21 }, { 22, 21 }, { 31, 33 }, { 32, 29 }, { 41, 40 }, { 67, 53 } };
     float map[LONGEST * LONGEST];
     for (int k = 0; k < 12; k++)
         for (int sign = 0; sign < 2; sign++) {

@@ -13,7 +13,8 @@ enum { MOST = 60, SETS = 1000, POINTS = 64 };
 
 typedef struct sample { float score[MOST]; uint8_t label[MOST]; int n; } sample;
 
-/* Few distinct scores in most sets, so that ties within and across labels are the rule; both zeros, huge and tiny ones. */
+/* Few distinct scores in most sets, so that ties within and across labels are the rule; both zeros, huge and tiny
+ * ones. */
 static sample make_sample(uint32_t number)
 {
     static const float odd[] = { 0.0f, -0.0f, 1e-40f, -1e-40f, 3e38f, -3e38f, 0.5f, 0.50000006f };
@@ -27,7 +28,8 @@ static sample make_sample(uint32_t number)
         else if (kind == 1)
             s.score[i] = odd[diffad_rng_below(&r, 8)];
         else
-            s.score[i] = (float)diffad_rng_below(&r, (uint32_t)levels) / 7 - 0.4f + 0.1f * (float)s.label[i] * (float)(kind == 3);
+            s.score[i] = (float)diffad_rng_below(&r, (uint32_t)levels) / 7 - 0.4f +
+                         0.1f * (float)s.label[i] * (float)(kind == 3);
     }
     return s;
 }
@@ -74,9 +76,11 @@ Test(metrics, equal_counting_of_pairs_and_of_every_threshold)
         diffad_scores_metrics       got;
         cr_assert_eq(diffad_metrics_scores(s.score, s.label, s.n, &got), DIFFAD_OK);
 
-        cr_assert_lt(fabs(got.auroc - want.auroc), 1e-12, "set %u: auroc expected %.17g got %.17g", k, want.auroc, got.auroc);
+        cr_assert_lt(fabs(got.auroc - want.auroc), 1e-12, "set %u: auroc expected %.17g got %.17g", k, want.auroc,
+                     got.auroc);
         cr_assert_lt(fabs(got.ap - want.ap), 1e-12, "set %u: ap expected %.17g got %.17g", k, want.ap, got.ap);
-        cr_assert_lt(fabs(got.f1max - want.f1max), 1e-12, "set %u: f1 expected %.17g got %.17g", k, want.f1max, got.f1max);
+        cr_assert_lt(fabs(got.f1max - want.f1max), 1e-12, "set %u: f1 expected %.17g got %.17g", k, want.f1max,
+                     got.f1max);
         cr_assert_eq(got.f1max_threshold, want.f1max_threshold, "set %u: threshold expected %.9g got %.9g", k,
                      want.f1max_threshold, got.f1max_threshold);
     }

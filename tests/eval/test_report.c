@@ -36,8 +36,11 @@ static void make_pictures(sample *s)
         s->score[i] = (float)i / 10;
         s->label[i] = i >= 4;
         s->file[i]  = i ? "test/scratch/001.png" : hostile;
-        s->picture[i] = (diffad_report_picture){ s->file[i], s->label[i] ? "scratch" : "good", s->score[i], s->label[i], &s->image,
-                                                 &s->image, &s->image, &s->grey, &s->grey };
+        s->picture[i] = (diffad_report_picture){ s->file[i],  s->label[i] ? "scratch" : "good",
+                                                  s->score[i], s->label[i],
+                                                  &s->image,   &s->image,
+                                                  &s->image,   &s->grey,
+                                                  &s->grey };
     }
     s->label[3] = 1, s->picture[3].label = 1, s->picture[3].score = s->score[3] = 0.05f;         /* missed */
     s->label[7] = 0, s->picture[7].label = 0;                                                    /* a false alarm */
@@ -55,13 +58,30 @@ static sample *make_sample(void)
     s.fact[0] = (diffad_report_fact){ "Device", "driver", hostile };
     s.fact[1] = (diffad_report_fact){ "Device", "memory", NULL };
     s.fact[2] = (diffad_report_fact){ "Training", "seed", "7" };
-    s.class = (diffad_report_class){ .name = "bottle", .metrics = diffad_report_metrics_undefined(), .threshold = 0.35,
-                                     .threshold_rule = "quantile <0.975> of held-back images", .score = s.score, .label = s.label,
-                                     .file = s.file, .count = IMAGES, .picture = s.picture, .picture_count = IMAGES };
+    s.class = (diffad_report_class){ .name = "bottle",
+                                      .metrics = diffad_report_metrics_undefined(),
+                                      .threshold = 0.35,
+                                      .threshold_rule = "quantile <0.975> of held-back images",
+                                      .score = s.score,
+                                      .label = s.label,
+                                      .file = s.file,
+                                      .count = IMAGES,
+                                      .picture = s.picture,
+                                      .picture_count = IMAGES };
     s.class.metrics.image_auroc = 0.75;
-    s.report = (diffad_report){ .model = "diffad", .scale = "tiny", .protocol = "official", .fingerprint = "0123456789abcdef",
-                                .date = "2024-05-06", .note = hostile, .ddim_steps = 5, .classes = &s.class, .class_count = 1,
-                                .losses = s.loss, .loss_count = 3, .facts = s.fact, .fact_count = 3 };
+    s.report = (diffad_report){ .model = "diffad",
+                                 .scale = "tiny",
+                                 .protocol = "official",
+                                 .fingerprint = "0123456789abcdef",
+                                 .date = "2024-05-06",
+                                 .note = hostile,
+                                 .ddim_steps = 5,
+                                 .classes = &s.class,
+                                 .class_count = 1,
+                                 .losses = s.loss,
+                                 .loss_count = 3,
+                                 .facts = s.fact,
+                                 .fact_count = 3 };
     return &s;
 }
 
@@ -141,9 +161,28 @@ Test(report, checker_finds_faults)
 Test(report, is_well_formed_and_has_every_section)
 {
     static const char *const parts[] = {
-        "id=\"summary\"", "id=\"results\"", "id=\"class-0\"", "id=\"training\"", "id=\"facts\"", "id=\"meaning\"", "Image scores",
-        "ROC", "Precision and recall", "Worst misses", "Wrong verdicts", "reconstruction", "heat map", "predicted mask", "ground truth",
-        "quantile &lt;0.975&gt;", "0123456789abcdef", "paper 100.0", "autoencoder", "worst miss<", "worst false alarm<", "not known",
+        "id=\"summary\"",
+        "id=\"results\"",
+        "id=\"class-0\"",
+        "id=\"training\"",
+        "id=\"facts\"",
+        "id=\"meaning\"",
+        "Image scores",
+        "ROC",
+        "Precision and recall",
+        "Worst misses",
+        "Wrong verdicts",
+        "reconstruction",
+        "heat map",
+        "predicted mask",
+        "ground truth",
+        "quantile &lt;0.975&gt;",
+        "0123456789abcdef",
+        "paper 100.0",
+        "autoencoder",
+        "worst miss<",
+        "worst false alarm<",
+        "not known",
     };
     sample *s = make_sample();
     char   *page = page_of(&s->report);
@@ -186,7 +225,9 @@ Test(report, calls_missing_metrics_undefined_and_never_zero)
 
 Test(report, stays_sound_with_nothing_in_it)
 {
-    const diffad_report_class empty = { .name = "none", .metrics = diffad_report_metrics_undefined(), .threshold = NAN };
+    const diffad_report_class empty = { .name = "none",
+                                        .metrics = diffad_report_metrics_undefined(),
+                                        .threshold = NAN };
     char                     *page = page_of(&(diffad_report){ .classes = &empty, .class_count = 1 });
 
     expect_sound(page);
@@ -250,7 +291,8 @@ Test(report, writes_nothing_when_memory_ends_at_any_point)
     for (int64_t n = 0; n < 200 && st != DIFFAD_OK; n++) {
         allocations_left = n;
         st = diffad_report_save("/tmp/diffad-short-memory.html", &s->report);
-        cr_expect(st == DIFFAD_OK || st == DIFFAD_ERR_MEMORY, "after %d allocations: %s", (int)n, diffad_error_detail());
+        cr_expect(st == DIFFAD_OK || st == DIFFAD_ERR_MEMORY, "after %d allocations: %s", (int)n,
+                  diffad_error_detail());
         cr_expect_eq(diffad_path_exists("/tmp/diffad-short-memory.html"), st == DIFFAD_OK);
     }
     cr_expect_eq(st, DIFFAD_OK);
@@ -277,6 +319,7 @@ Test(paper, figures_are_those_of_its_tables)
     cr_expect_float_eq(diffad_paper_figure("diffad_xa_inter", "average", "pixel_auroc"), 0.973, 1e-12);
     cr_expect_float_eq(diffad_paper_figure("draem", "average", "pixel_ap"), 0.684, 1e-12);
     cr_expect_float_eq(diffad_paper_seconds("diffad"), 0.1, 1e-12);
-    cr_expect(isnan(diffad_paper_figure("diffad", "ballscrew", "image_auroc")) && isnan(diffad_paper_figure(NULL, "average", "pixel_ap")));
+    cr_expect(isnan(diffad_paper_figure("diffad", "ballscrew", "image_auroc")) &&
+              isnan(diffad_paper_figure(NULL, "average", "pixel_ap")));
     cr_expect(isnan(diffad_paper_figure("diffad", "tile", "pixel_f1max")) && isnan(diffad_paper_seconds("diffad_c")));
 }
