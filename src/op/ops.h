@@ -9,6 +9,8 @@
 #include "graph/op.h"
 
 #define DIFFAD_OP_LIST(X)                                                                       \
+    /* training */                                                                              \
+    X(adaptive_weight)                                                                          \
     /* movement */                                                                              \
     X(fill) X(stop_gradient) X(reorder) X(reshape) X(concat) X(slice) X(slice_grad)             \
     X(pad) X(assign) X(cast)                                                                    \
