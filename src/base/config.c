@@ -195,6 +195,10 @@ diffad_status diffad_config_parse(diffad_arena *arena, const char *origin, const
     reader r = { .arena = arena, .origin = origin };
     if (bytes > MAX_BYTES)
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s: %zu bytes, more than the 1 MiB of a configuration", origin, bytes);
+    if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {       /* a byte order mark */
+        text += 3;
+        bytes -= 3;
+    }
     if (!yaml_parser_initialize(&r.parser))
         return fail_memory(&r);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
