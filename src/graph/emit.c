@@ -130,6 +130,40 @@ diffad_status diffad_emit_reorder(diffad_emit *e, const diffad_value *v, const d
     return diffad_emit_launch(e, &l);
 }
 
+/* ---- matrix products ---- */
+
+typedef struct gemm_user { diffad_emit *e; const diffad_node *n; int a, b; } gemm_user;
+
+static diffad_status gemm_launch(void *user, const diffad_launch *l) { return diffad_emit_launch(((gemm_user *)user)->e, l); }
+static void          gemm_pack_end(void *user) { diffad_emit_pack_end(((gemm_user *)user)->e); }
+
+static diffad_status gemm_scratch(void *user, int64_t count, int32_t *mem)
+{
+    return diffad_emit_scratch(((gemm_user *)user)->e, count, 4, mem);
+}
+
+static diffad_status gemm_pack(void *user, char operand, const char *key, int64_t count, int32_t *mem, bool *fresh)
+{
+    const gemm_user *u     = user;
+    const int        input = operand == 'a' ? u->a : u->b;
+    *fresh = true;
+    return input < 0 ? diffad_emit_scratch(u->e, count, 4, mem) : diffad_emit_pack(u->e, u->n, input, key, count, mem, fresh);
+}
+
+diffad_status diffad_emit_gemm(diffad_emit *e, const diffad_node *n, const diffad_gemm *g, int a, int b)
+{
+    gemm_user              user = { e, n, a, b };
+    const diffad_gemm_sink sink = { &user, gemm_launch, gemm_scratch, gemm_pack, gemm_pack_end };
+    diffad_gemm            own  = *g;
+    char                   way[64];
+    const char            *forced = diffad_emit_forced(e, n->op->name) ? NULL : diffad_emit_forced(e, "gemm");
+    if (forced) {
+        snprintf(way, sizeof way, "%s", forced);
+        own.way = way;
+    }
+    return diffad_gemm_add(&sink, e->caps, &own);
+}
+
 const char *diffad_emit_forced(const diffad_emit *e, const char *op)
 {
     static _Thread_local char way[64];

@@ -13,6 +13,7 @@
 #ifndef DIFFAD_EMIT_H
 #define DIFFAD_EMIT_H
 
+#include "blas/gemm.h"
 #include "graph/op.h"
 #include "kernel/launch.h"
 
@@ -53,6 +54,10 @@ void          diffad_emit_pack_end(diffad_emit *e);
 
 /* Copies v from one layout to the other (blocks may be equal: a plain copy). */
 diffad_status diffad_emit_reorder(diffad_emit *e, const diffad_value *v, const diffad_operand *from, const diffad_operand *to);
+
+/* A matrix product (blas/gemm.h). a, b: which of the node's inputs the operands are, or -1: the packed form of a parameter
+ * is then kept while it does not change. g->way yields to DIFFAD_WAYS "gemm=..." unless the op's own way is forced. */
+diffad_status diffad_emit_gemm(diffad_emit *e, const diffad_node *n, const diffad_gemm *g, int a, int b);
 
 /* The way forced for `op` by options or DIFFAD_WAYS, or NULL. */
 const char *diffad_emit_forced(const diffad_emit *e, const char *op);

@@ -1,0 +1,74 @@
+/* gemm_pack.cl: a matrix into panels [extent/WIDTH][K][WIDTH] for gemm_cpu.cl; what lies beyond the extent is zero.
+ * One work-item fills DEPTH rows of one panel. */
+#ifndef WIDTH
+#define WIDTH 64
+#endif
+#ifndef DEPTH
+#define DEPTH 64
+#endif
+
+/* x [K, extent] */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void pack_straight(__global const float *x, ulong x_off, __global float *y, ulong y_off, int extent, int K, int ld,
+                   ulong x_stride, ulong y_stride)
+{
+    const int at = (int)get_global_id(0) * WIDTH, k0 = (int)get_global_id(1) * DEPTH, k1 = min(k0 + DEPTH, K);
+    __global const float *from = x + x_off + get_global_id(2) * x_stride + at;
+    __global float       *to   = y + y_off + get_global_id(2) * y_stride + (size_t)at * K;
+    if (at + WIDTH <= extent) {
+        for (int k = k0; k < k1; k++)
+#if WIDTH % 16 == 0
+            for (int i = 0; i < WIDTH / 16; i++)
+                vstore16(vload16(i, from + (size_t)k * ld), i, to + (size_t)k * WIDTH);
+#else
+            for (int i = 0; i < WIDTH; i++)
+                to[(size_t)k * WIDTH + i] = from[(size_t)k * ld + i];
+#endif
+    } else {
+        for (int k = k0; k < k1; k++)
+            for (int i = 0; i < WIDTH; i++)
+                to[(size_t)k * WIDTH + i] = at + i < extent ? from[(size_t)k * ld + i] : 0.0f;
+    }
+}
+
+#if WIDTH % 16 == 0
+/* Rows i and i+8 interleaved: rotates the bits of (row, column) by one; four times is the transpose of 16 x 16. */
+static void interleave(const float16 *from, float16 *to)
+{
+    __attribute__((opencl_unroll_hint(8)))
+    for (int i = 0; i < 8; i++) {
+        to[2 * i].even     = from[i].lo;
+        to[2 * i].odd      = from[i + 8].lo;
+        to[2 * i + 1].even = from[i].hi;
+        to[2 * i + 1].odd  = from[i + 8].hi;
+    }
+}
+
+/* x [extent, K] */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void pack_turned(__global const float *x, ulong x_off, __global float *y, ulong y_off, int extent, int K, int ld,
+                 ulong x_stride, ulong y_stride)
+{
+    const int at = (int)get_global_id(0) * WIDTH, k0 = (int)get_global_id(1) * DEPTH, k1 = min(k0 + DEPTH, K);
+    __global const float *from = x + x_off + get_global_id(2) * x_stride;
+    __global float       *to   = y + y_off + get_global_id(2) * y_stride + (size_t)at * K;
+    for (int i = 0; i < WIDTH; i += 16)
+        for (int k = k0; k < k1; k += 16) {
+            if (at + i + 16 <= extent && k + 16 <= k1) {
+                float16 r[16], t[16];
+                for (int j = 0; j < 16; j++)
+                    r[j] = vload16(0, from + (size_t)(at + i + j) * ld + k);
+                interleave(r, t);
+                interleave(t, r);
+                interleave(r, t);
+                interleave(t, r);
+                for (int j = 0; j < 16; j++)
+                    vstore16(r[j], 0, to + (size_t)(k + j) * WIDTH + i);
+            } else {
+                for (int kk = k; kk < min(k + 16, k1); kk++)
+                    for (int j = i; j < i + 16; j++)
+                        to[(size_t)kk * WIDTH + j] = at + j < extent ? from[(size_t)(at + j) * ld + kk] : 0.0f;
+            }
+        }
+}
+#endif
