@@ -141,6 +141,9 @@ DIFFAD_API diffad_val diffad_ssim_range(diffad_graph *g, diffad_val x);
 /* 0.5 (mean relu(1-real) + mean relu(1+fake)) */
 DIFFAD_API diffad_val diffad_hinge(diffad_graph *g, diffad_val real, diffad_val fake);
 
+/* a, b: one value each, squared norms -> weight * clamp(sqrt(a) / (sqrt(b) + 1e-4), 0, 1e4); no gradient */
+DIFFAD_API diffad_val diffad_adaptive_weight(diffad_graph *g, diffad_val a, diffad_val b, double weight);
+
 /* ---- optimisation: these write their first inputs (bound values) ---- */
 
 /* p, m, v [..] bound; grad like p; hyper [8]: lr, 1-beta1, 1-beta2, eps, decay, 1-beta1^k, 1-beta2^k, gradient scale

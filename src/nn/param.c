@@ -16,6 +16,7 @@ void diffad_params_destroy(diffad_params *p)
         diffad_tensor_destroy(p->item[i]->m);
         diffad_tensor_destroy(p->item[i]->v);
         diffad_tensor_destroy(p->item[i]->shadow);
+        diffad_tensor_destroy(p->item[i]->sum);
     }
     diffad_release(p->item);
     diffad_arena_release(&p->arena);
@@ -63,18 +64,18 @@ int64_t diffad_params_elements(const diffad_params *p, bool trained_only)
 
 diffad_tensor *diffad_param_tensor(const diffad_param *p, diffad_param_part part)
 {
-    diffad_tensor *const parts[] = { p->tensor, p->m, p->v, p->shadow };
+    diffad_tensor *const parts[] = { p->tensor, p->m, p->v, p->shadow, p->sum };
     return parts[part];
 }
 
-diffad_status diffad_params_allocate(diffad_params *p, diffad_device *dev, bool moments, bool shadow)
+diffad_status diffad_params_allocate(diffad_params *p, diffad_device *dev, unsigned with)
 {
     for (int64_t i = 0; i < p->count; i++) {
         diffad_param *q = p->item[i];
-        diffad_tensor **const slots[] = { &q->tensor, &q->m, &q->v, &q->shadow };
-        const bool wanted[] = { true, moments && q->is_trained, moments && q->is_trained, shadow && q->is_trained };
-        for (int k = 0; k < 4; k++)
-            if (wanted[k] && !*slots[k]) {
+        diffad_tensor **const slots[] = { &q->tensor, &q->m, &q->v, &q->shadow, &q->sum };
+        const unsigned needs[] = { 0, DIFFAD_WITH_MOMENTS, DIFFAD_WITH_MOMENTS, DIFFAD_WITH_SHADOW, DIFFAD_WITH_SUM };
+        for (int k = 0; k < 5; k++)
+            if ((k == 0 || (q->is_trained && (with & needs[k]))) && !*slots[k]) {
                 const diffad_status st = diffad_tensor_create(dev, DIFFAD_F32, &q->shape, slots[k]);
                 if (st != DIFFAD_OK)
                     return diffad_fail_context(st, "parameter %s", q->name);

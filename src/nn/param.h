@@ -24,6 +24,7 @@ typedef struct diffad_param {
     diffad_tensor *tensor;
     diffad_tensor *m, *v;            /* Adam's moments; NULL without an optimiser */
     diffad_tensor *shadow;           /* EMA; NULL without */
+    diffad_tensor *sum;              /* gradients of the batches of one step so far; NULL without accumulation */
 } diffad_param;
 
 typedef struct diffad_params {
@@ -40,12 +41,13 @@ diffad_param *diffad_params_get(diffad_params *p, const char *name, const diffad
 diffad_param *diffad_params_find(const diffad_params *p, const char *name);
 int64_t       diffad_params_elements(const diffad_params *p, bool trained_only);
 
-/* Tensors for all entries that have none, zero-filled; with moments and shadows where asked (trained entries). */
-diffad_status diffad_params_allocate(diffad_params *p, diffad_device *dev, bool moments, bool shadow);
+/* Tensors for all entries that have none, zero-filled; trained entries get what `with` names besides. */
+enum { DIFFAD_WITH_MOMENTS = 1, DIFFAD_WITH_SHADOW = 2, DIFFAD_WITH_SUM = 4 };
+diffad_status diffad_params_allocate(diffad_params *p, diffad_device *dev, unsigned with);
 /* Fresh values from (seed, network, index of the entry): the same on every device. Shadows start as copies. */
 diffad_status diffad_params_init(diffad_params *p, uint64_t seed, uint32_t network);
 
-typedef enum diffad_param_part { DIFFAD_PART_VALUE, DIFFAD_PART_M, DIFFAD_PART_V, DIFFAD_PART_SHADOW } diffad_param_part;
+typedef enum diffad_param_part { DIFFAD_PART_VALUE, DIFFAD_PART_M, DIFFAD_PART_V, DIFFAD_PART_SHADOW, DIFFAD_PART_SUM } diffad_param_part;
 diffad_tensor *diffad_param_tensor(const diffad_param *p, diffad_param_part part);
 
 /* Reads entry `prefix` + name of every parameter. Missing, wrongly shaped or (unless allow_nonfinite) not finite entries

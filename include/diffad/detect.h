@@ -1,0 +1,97 @@
+/* detect.h: a trained run as a detector of single pictures, and its evaluation over a data set.
+ *
+ *     diffad_detector *d;
+ *     DIFFAD_TRY(diffad_detector_open(dev, "run", NULL, &d));
+ *     DIFFAD_TRY(diffad_detector_picture(d, "part.png", &r));       r.score, r.map, r.reconstruction
+ *     diffad_detector_close(d);
+ */
+#ifndef DIFFAD_DETECT_H
+#define DIFFAD_DETECT_H
+
+#include "diffad/data.h"
+#include "diffad/device.h"
+#include "diffad/evaluate.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct diffad_detector_options {
+    int      steps;              /* of the sampler; 0: the description's */
+    uint64_t seed;               /* of the sampler's start noise: the same for every picture, so that a picture's score
+                                    does not depend on its neighbours */
+    const char *ways;            /* as diffad_plan_options; NULL */
+} diffad_detector_options;
+
+typedef struct diffad_detector diffad_detector;
+/* run: a run folder with all stages trained. options NULL: defaults. Errors: CHECKPOINT, FILE, MEMORY, DEVICE, USAGE (steps). */
+DIFFAD_API diffad_status diffad_detector_open(diffad_device *dev, const char *run, const diffad_detector_options *options, diffad_detector **out);
+/* A model with random weights, for measuring: the same code as a trained one. */
+DIFFAD_API diffad_status diffad_detector_random(diffad_device *dev, const char *model, const char *scale, const diffad_detector_options *options,
+                                                diffad_detector **out);
+DIFFAD_API void          diffad_detector_close(diffad_detector *d);
+
+/* Facts about the run; strings live with the detector. */
+typedef struct diffad_detector_info {
+    const char *model, *scale, *class_name, *fingerprint, *device, *driver;
+    int         width, height, channels, steps;
+    uint64_t    train_seed;
+    double      threshold;               /* NaN: none is known yet */
+    const char *threshold_rule;          /* in words, or "" */
+    int64_t     parameters;
+    diffad_loader_options pictures;      /* how pictures become planes */
+} diffad_detector_info;
+DIFFAD_API const diffad_detector_info *diffad_detector_info_of(const diffad_detector *d);
+
+typedef struct diffad_detection {
+    double       score;
+    double       seconds;                /* of the networks, upload and read-back included; decoding the file is not */
+    const float *map;                    /* [height][width], anomaly probability; valid until the next call */
+    const float *input, *reconstruction; /* planes [channels][height][width] */
+} diffad_detection;
+DIFFAD_API diffad_status diffad_detector_picture(diffad_detector *d, const char *path, diffad_detection *out);
+/* planes [channels][height][width] in the run's order and range */
+DIFFAD_API diffad_status diffad_detector_planes(diffad_detector *d, const float *planes, diffad_detection *out);
+
+/* Stages of one detection, for measuring: "encode", "sample", "decode", "segment" (or "reconstruct", "segment" for draem).
+ * ms[i] of the last detection when it was measured with diffad_detector_measure (which waits between the stages). */
+enum { DIFFAD_DETECTOR_STAGES = 4 };
+typedef struct diffad_stage_time { const char *name; double ms, gflop; int launches; } diffad_stage_time;
+DIFFAD_API diffad_status diffad_detector_measure(diffad_detector *d, const float *planes, diffad_stage_time *stages, int *count);
+
+/* ---- evaluation ---- */
+
+typedef struct diffad_evaluation {
+    int64_t  images;
+    diffad_scores_metrics image, pixel;      /* NaN where undefined */
+    double   aupro;
+    double   seconds_per_image;
+    double   threshold;                      /* on image scores */
+    const char *threshold_rule;
+    double  *image_score;                    /* [images], in the data set's order; released with the evaluation */
+    uint8_t *image_label;
+    const char *class_name;
+    float   *maps;                           /* [images][height][width] */
+    uint8_t *masks;
+    int      width, height;
+} diffad_evaluation;
+
+typedef void (*diffad_eval_progress_fn)(void *user, int64_t done, int64_t total);
+typedef struct diffad_eval_options {
+    const char *data, *class_name;
+    bool        official;                    /* protocol: masks as the published evaluation makes them */
+    const char *report;                      /* HTML file; NULL */
+    const char *maps;                        /* folder for float32 TIFF maps in the data set's tree; NULL */
+    int         max_pictures;                /* in the report */
+    const volatile int *stop;
+    diffad_eval_progress_fn progress;
+    void       *user;
+} diffad_eval_options;
+DIFFAD_API diffad_status diffad_evaluate(diffad_detector *d, const diffad_eval_options *o, diffad_evaluation *out);
+DIFFAD_API void          diffad_evaluation_release(diffad_evaluation *e);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

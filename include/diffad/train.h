@@ -1,0 +1,61 @@
+/* train.h: training all stages of a model into a run folder.
+ *
+ *     diffad_train_options o = diffad_train_options_default();
+ *     o.data = "data"; o.class_name = "bottle"; o.out = "run";
+ *     DIFFAD_TRY(diffad_train(dev, &o, &result));
+ *
+ * A run folder holds run.json (everything needed to repeat it), vae.safetensors, ldm.safetensors, seg.safetensors (weights
+ * under the published names), metrics.jsonl, and while a stage trains its NAME.state.safetensors. The same seed gives the
+ * same bits, whatever the number of loader threads, and whether or not the run was interrupted and resumed. */
+#ifndef DIFFAD_TRAIN_H
+#define DIFFAD_TRAIN_H
+
+#include "diffad/device.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct diffad_train_progress {
+    const char *stage;             /* "vae", "ldm", "seg", "draem", or what is being prepared */
+    int64_t     step, total;
+    double      loss;              /* the last one read back; NaN before the first */
+    double      images_per_second;
+} diffad_train_progress;
+typedef void (*diffad_train_progress_fn)(void *user, const diffad_train_progress *p);
+
+typedef struct diffad_train_options {
+    const char *data, *class_name;       /* as diffad_dataset_open */
+    const char *model, *scale;           /* "diffad", "fast" */
+    const char *const *configs;          /* YAML files laid over the description, in order; NULL-terminated, or NULL */
+    const char *const *sets;             /* "key=value" assignments, likewise */
+    const char *textures;                /* folder of anomaly sources; NULL: procedural */
+    const char *lpips;                   /* safetensors with LPIPS's VGG16 weights; NULL: L1 + KL + critic */
+    const char *out;                     /* run folder, made if needed */
+    const char *stages;                  /* "all", or one of "vae", "ldm", "seg" */
+    const char *from;                    /* a run whose stages are taken over where this one has none; NULL */
+    bool        resume;                  /* continue a run in `out`; without it a used folder is refused */
+    uint64_t    seed;
+    int         threads;                 /* of the loader */
+    double      save_seconds;            /* between saved states */
+    const volatile int *stop;            /* set to a signal's number: state is saved, DIFFAD_ERR_STOPPED; NULL */
+    diffad_train_progress_fn progress;   /* NULL: none */
+    void       *user;
+} diffad_train_options;
+DIFFAD_API diffad_train_options diffad_train_options_default(void);
+
+typedef struct diffad_train_result {
+    char     fingerprint[17];            /* of all weights */
+    double   seconds;
+    int64_t  parameters;
+    size_t   peak_bytes;                 /* of device memory */
+} diffad_train_result;
+
+/* Errors: USAGE (description, folder in use), DATA, CHECKPOINT, MEMORY, FILE, NUMERICS (diverged), DEVICE, STOPPED. */
+DIFFAD_API diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, diffad_train_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,97 @@
+/* train.h (internal): what the training stages share.
+ *
+ * A stage is a table of functions (train_stage). The loop in loop.c asks it for a road per phase, feeds it batch by batch
+ * and writes the optimiser's numbers; everything a step needs follows from (seed, stage, step), so that a resumed run
+ * computes the same bits. */
+#ifndef DIFFAD_TRAIN_INTERNAL_H
+#define DIFFAD_TRAIN_INTERNAL_H
+
+#include "diffad/data.h"
+#include "diffad/train.h"
+#include "diffusion/latent.h"
+#include "model/models.h"
+
+enum { TRAIN_SEED_ROWS = 4 };
+
+typedef struct train_run {
+    diffad_device       *dev;
+    diffad_train_options options;         /* borrowed strings */
+    diffad_desc          desc;
+    diffad_dataset      *dataset;
+    double               latent_scale;    /* of z against the encoder's latent */
+    diffad_params       *autoencoder, *critic, *lpips, *unet, *segmenter, *draem_rec, *draem_seg;
+    char                *folder;          /* of the run */
+} train_run;
+
+typedef struct train_stage train_stage;
+
+/* A stage being trained. */
+typedef struct train_job {
+    train_run         *run;
+    const train_stage *stage;
+    const desc_stage  *recipe;
+    diffad_loader     *loader;
+    diffad_latent     *latent;            /* seg: makes the pictures */
+    float             *pool;              /* seg: kept samples [n][channels][H][W] */
+    uint8_t           *pool_mask;
+    int                pool_count;
+    int64_t            step;              /* done so far */
+    int64_t            skipped;           /* steps without effect since a number was not finite */
+} train_job;
+
+struct train_stage {
+    const char *name;                     /* "vae", "ldm", "seg", "draem" */
+    uint32_t    number;                   /* part of the random keys: never renumber */
+    int         n_losses;
+    const char *losses[6];                /* outputs of the graph that are reported; the first is the loss */
+    bool        needs_anomalies;          /* augmented pictures and masks */
+    /* Networks: creates parameter lists in the run (graphs fill them), allocates, initialises. */
+    diffad_status (*open)(train_job *j);
+    /* Once the state is known: what only steps that remain need; may be NULL. */
+    diffad_status (*prepare)(train_job *j);
+    int           (*phase)(const train_job *j, int64_t step);
+    /* The graph of a phase; `is_last`: the batch that completes a step (others only add to the sums). */
+    diffad_status (*build)(train_job *j, int phase, bool is_last, diffad_road *road);
+    /* Writes the inputs for batch number `batch` (counted over the training). */
+    diffad_status (*feed)(train_job *j, diffad_plan *plan, int64_t step, int64_t batch);
+    /* Lists of parameters with their prefixes in the stage's file. */
+    int           (*parts)(train_job *j, diffad_params **list, const char **prefix);
+    /* After the last step; may be NULL. */
+    diffad_status (*done)(train_job *j);
+};
+
+extern const train_stage train_stage_vae, train_stage_ldm, train_stage_seg, train_stage_draem;
+
+/* ---- update.c: gradients to optimiser nodes ---- */
+
+typedef struct train_update {
+    const char *prefix;                   /* of the inputs: "" or "critic." */
+    double      clip;
+    bool        has_ema, has_sum, is_last;
+} train_update;
+
+/* Appends d(loss)/d(trained parameters), their norm and guard, and Adam (or the sums). Inputs made: PREFIXhyper [8] and,
+ * with EMA, PREFIXdecay []. Output made: PREFIXnorm [2]. */
+void train_add_update(diffad_graph *g, int n_lists, diffad_params *const *lists, diffad_val loss, const train_update *u);
+/* hyper of step k (from 1) and the EMA's decay, written to a plan made with train_add_update. */
+diffad_status train_write_hyper(diffad_plan *plan, const char *prefix, const desc_stage *recipe, int64_t k, int accumulate, double ema_decay);
+double train_rate(const desc_stage *recipe, int64_t k);
+
+/* ---- keys: random rows for the ops randn and dropout ---- */
+
+/* [N,4] rows { seed low, seed high, step, sample }: input `name` of the plan. */
+diffad_status train_write_keys(diffad_plan *plan, const char *name, uint64_t seed, uint32_t step, int64_t first, int count);
+uint64_t      train_seed(const train_job *j);      /* of the stage */
+
+/* ---- state.c: files of a stage ---- */
+
+diffad_status train_state_save(const train_job *j, bool is_final);
+/* *found false: there is none. */
+diffad_status train_state_load(train_job *j, bool *found, bool *is_final);
+
+diffad_status train_loop(train_job *j);
+diffad_loader_options train_loader_options(const train_run *r, uint32_t stage, bool anomalies);
+/* Latent scale from the training pictures (description scale_from: std). */
+diffad_status train_measure_latents(train_run *r);
+
+#endif
