@@ -1,8 +1,12 @@
 /* channels.cl: channels of one value become channels of another. VEC: floats of a vector, in the blocked layout the
  * channel block. */
+#ifndef SHIFT
+#define SHIFT 0
+#endif
 #include "common/vec.cl"
 #include "common/lanes.cl"
 
+#if !SHIFT
 /* One work-item writes vector id 0 of sample id 1: source vector id 0 - shift where there is one, else zeros. Vectors from
  * tail_start on have only `tail` lanes. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -21,6 +25,7 @@ void copy_channels(__global const float *x, ulong x_off, __global float *y, ulon
     vstore(v, i, y + y_off + n * y_stride);
 }
 
+#else
 static vfloat block_or_zero(__global const float *x, int cb, int blocks, int HW, int p)
 {
     return cb >= 0 && cb < blocks ? vload((size_t)cb * HW + p, x) : (vfloat)(0.0f);
@@ -49,3 +54,4 @@ void shift_channels(__global const float *x, ulong x_off, __global float *y, ulo
         v = select(v, vload(p, target), c < (vint)(to));
     vstore(v, p, target);
 }
+#endif

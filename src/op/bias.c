@@ -1,4 +1,5 @@
-/* bias.c: y = x + b, x [N,C,...], b [C] or [N,C], and its gradient for b. Kernels: cl/bias.cl. */
+/* bias.c: y = x + b, x [N,C,...], b [C] or [N,C], and its gradient for b. Kernels: cl/bias.cl,
+ * cl/bias_grad.cl, cl/bias_total.cl. */
 #include "op/ops.h"
 
 typedef struct bias_grad_attr { int32_t per_sample; } bias_grad_attr;      /* 1: [N,C], 0: [C] */
@@ -27,12 +28,13 @@ static diffad_status emit(diffad_emit *e, const diffad_node *n)
     const int64_t vec   = block > 1 ? block : diffad_vector_width(e->caps, hw);
     const bool    loops = block > 1 && e->caps->local_mem_is_cheap;      /* a work-group is one work-item with many pixels */
     const int64_t run   = loops ? 64 : 1, group = loops ? 1 : DIFFAD_GROUP;
-    diffad_launch l = diffad_launch_make("bias", block > 1 ? "bias_blocked" : "bias_plain", 1, group);
+    diffad_launch l = diffad_launch_make("bias", "bias", 1, group);
     if (block > 1)
         diffad_launch_items(&l, diffad_ceil_div(hw, run), diffad_ceil_div(c, block), batch);
     else
         diffad_launch_items(&l, c * (hw / vec), batch, 1);
     diffad_launch_def(&l, "VEC", vec);
+    diffad_launch_def(&l, "BLOCKED", block > 1);
     diffad_emit_in(&l, e, 0);
     diffad_emit_in(&l, e, 1);
     diffad_emit_out(&l, e, 0);
@@ -87,9 +89,10 @@ static diffad_status bias_grad_emit(diffad_emit *e, const diffad_node *n)
     int32_t       partial;
     DIFFAD_TRY(diffad_emit_scratch(e, batch * segments * lanes, 4, &partial));
 
-    diffad_launch l = diffad_launch_make("bias", block > 1 ? "sum_blocked" : "sum_plain", 1, is_cpu ? 1 : DIFFAD_GROUP);
+    diffad_launch l = diffad_launch_make("bias_grad", "segments", 1, is_cpu ? 1 : DIFFAD_GROUP);
     diffad_launch_items(&l, segments, rows, batch);
     diffad_launch_def(&l, "VEC", vec);
+    diffad_launch_def(&l, "BLOCKED", block > 1);
     diffad_emit_in(&l, e, 0);
     diffad_launch_mem(&l, partial, 0, DIFFAD_WRITE);
     diffad_launch_int(&l, vectors);
@@ -99,9 +102,8 @@ static diffad_status bias_grad_emit(diffad_emit *e, const diffad_node *n)
     diffad_launch_int(&l, is_cpu ? 1 : segments);      /* distance of two vectors of a segment */
     DIFFAD_TRY(diffad_emit_launch(e, &l));
 
-    l = diffad_launch_make("bias", "total", c, DIFFAD_GROUP);
+    l = diffad_launch_make("bias_total", "total", c, DIFFAD_GROUP);
     diffad_launch_items(&l, c, per_sample(n) ? batch : 1, 1);
-    diffad_launch_def(&l, "VEC", vec);
     diffad_launch_mem(&l, partial, 0, DIFFAD_READ);
     diffad_emit_out(&l, e, 0);
     diffad_launch_int(&l, c);

@@ -11,8 +11,8 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
 static diffad_status emit(diffad_emit *e, const diffad_node *n)
 {
     const int64_t count = diffad_layout_count(n->out[0], e->out[0].block), vec = diffad_vector_width(e->caps, count);
-    const char *kernel  = n->op == &diffad_op_add ? "add" : n->op == &diffad_op_sub ? "sub" : "mul";
-    diffad_launch l     = diffad_launch_make("binary", kernel, count / vec, DIFFAD_GROUP);
+    diffad_launch l     = diffad_launch_make("binary", "binary", count / vec, DIFFAD_GROUP);
+    diffad_launch_def(&l, "F", n->op == &diffad_op_add ? 0 : n->op == &diffad_op_sub ? 1 : 2);
     diffad_launch_def(&l, "VEC", vec);
     diffad_emit_in(&l, e, 0);
     diffad_emit_in(&l, e, 1);

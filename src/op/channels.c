@@ -61,6 +61,7 @@ static diffad_status emit_shift(diffad_emit *e, const diffad_node *n, const move
     diffad_launch l = diffad_launch_make("channels", "shift_channels", 1, DIFFAD_GROUP);
     diffad_launch_items(&l, hw, diffad_ceil_div(m->last, block) - first, diffad_side(y, 0));
     diffad_launch_def(&l, "VEC", block);
+    diffad_launch_def(&l, "SHIFT", 1);
     diffad_emit_in(&l, e, m->in);
     diffad_emit_out_updated(&l, e, 0);
     diffad_launch_int(&l, diffad_ceil_div(diffad_side(x, 1), block));

@@ -33,7 +33,7 @@ static diffad_status emit(diffad_emit *e, const diffad_node *n)
     const dropout_attr *a = n->attr;
     const extent  x     = extent_of(n->in[0]);
     const int64_t block = e->out[0].block;
-    diffad_launch l = diffad_launch_make("dropout", block > 1 ? "dropout_blocked" : "dropout_plain", 1, DIFFAD_GROUP);
+    diffad_launch l = diffad_launch_make("dropout", "dropout", 1, DIFFAD_GROUP);
     diffad_launch_items(&l, x.hw, diffad_round_up(x.c, block > 4 ? block : 4) / 4, x.n);
     diffad_launch_def(&l, "B", block);
     diffad_emit_in(&l, e, 0);

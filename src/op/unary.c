@@ -9,7 +9,6 @@ typedef double (*scalar_fn)(double x, double a, double b);
 
 typedef struct unary_row {
     const diffad_op *fwd, *bwd;      /* bwd NULL: the gradient is built from other ops */
-    const char      *fwd_kernel, *bwd_kernel;
     scalar_fn        f, slope;
     double           flops;
 } unary_row;
@@ -48,9 +47,9 @@ FUNCTION(clamp_f, x < a ? a : x > b ? b : x)
 FUNCTION(clamp_slope, x >= a && x <= b)
 FUNCTION(affine_f, a * x + b)
 
-#define ROW(name, flops) \
-    { &diffad_op_##name, &diffad_op_##name##_grad, #name "_fwd", #name "_bwd", name##_f, name##_slope, flops }
-#define ROW_FORWARD(name, flops) { &diffad_op_##name, NULL, #name "_fwd", NULL, name##_f, NULL, flops }
+/* A row's index is the number F the kernel knows the function by. */
+#define ROW(name, flops)         { &diffad_op_##name, &diffad_op_##name##_grad, name##_f, name##_slope, flops }
+#define ROW_FORWARD(name, flops) { &diffad_op_##name, NULL, name##_f, NULL, flops }
 static const unary_row rows[] = {
     ROW(silu, 4), ROW(relu, 1), ROW(leaky_relu, 2), ROW(tanh, 6), ROW(sigmoid, 3), ROW_FORWARD(exp, 2), ROW(gelu, 8),
     ROW(abs, 1), ROW(square, 1), ROW(clamp, 2), ROW_FORWARD(affine, 2),
@@ -83,7 +82,8 @@ static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
     /* Lanes beyond C must stay zero where f(0) is not: then a vector is one pixel of one channel block. */
     const bool    masks = block > 1 && c % block && row->f(0, attr.a, attr.b) != 0;
     const int64_t vec   = masks ? block : diffad_vector_width(e->caps, count);
-    diffad_launch l     = diffad_launch_make("unary", row->fwd_kernel, count / vec, DIFFAD_GROUP);
+    diffad_launch l     = diffad_launch_make("unary", "unary_fwd", count / vec, DIFFAD_GROUP);
+    diffad_launch_def(&l, "F", row - rows);
     diffad_launch_def(&l, "VEC", vec);
     diffad_emit_in(&l, e, 0);
     diffad_emit_out(&l, e, 0);
@@ -100,7 +100,9 @@ static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n)
 {
     const unary_attr attr  = attr_of(n);
     const int64_t    count = diffad_layout_count(n->out[0], e->out[0].block), vec = diffad_vector_width(e->caps, count);
-    diffad_launch    l     = diffad_launch_make("unary", row_of(n->op)->bwd_kernel, count / vec, DIFFAD_GROUP);
+    diffad_launch    l     = diffad_launch_make("unary", "unary_bwd", count / vec, DIFFAD_GROUP);
+    diffad_launch_def(&l, "F", row_of(n->op) - rows);
+    diffad_launch_def(&l, "GRADIENT", 1);
     diffad_launch_def(&l, "VEC", vec);
     diffad_emit_in(&l, e, 0);
     diffad_emit_in(&l, e, 1);
