@@ -11,15 +11,18 @@
 
 #pragma GCC diagnostic ignored "-Wunused-function"  /* what stb_image declares and ONLY_... leaves out, or does not call */
 
-/* What one decoding may still take; each thread decodes one image at a time. */
+/* What one decoding may still take, and whether the machine had less; each thread decodes one image at a time. */
 static _Thread_local size_t budget;
+static _Thread_local bool   memory_out;
 
 static void *stb_take(size_t bytes)
 {
     if (bytes > budget)
         return NULL;
     budget -= bytes;
-    return diffad_alloc(bytes);
+    void *p = diffad_alloc(bytes);
+    memory_out |= p == NULL;
+    return p;
 }
 
 static void *stb_grow(void *p, size_t old_bytes, size_t bytes)
@@ -111,6 +114,7 @@ diffad_status diffad_stb_decode(const diffad_image_source *s, const diffad_image
 {
     if (s->bytes > INT_MAX)
         DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: file too large", s->origin);
+    memory_out = false;
     budget = (size_t)expected->width * (size_t)expected->height * 4 * 8 + s->bytes + (4u << 20);
 #ifndef DIFFAD_HAVE_SPNG
     if (stbi_is_16_bit_from_memory(s->data, (int)s->bytes))
@@ -119,6 +123,10 @@ diffad_status diffad_stb_decode(const diffad_image_source *s, const diffad_image
     int w = 0, h = 0, n = 0;
     /* The pixels come from diffad_alloc through STBI_MALLOC, so the image may own them. */
     uint8_t *pixels = stbi_load_from_memory(s->data, (int)s->bytes, &w, &h, &n, expected->channels);
+    if (memory_out)
+        stbi_image_free(pixels);
+    if (memory_out)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no memory for decoding the image", s->origin);
     if (!pixels)
         DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: image cannot be decoded: %s; copy or convert the file", s->origin, stbi_failure_reason());
     if (w != expected->width || h != expected->height) {

@@ -24,10 +24,8 @@ static char *arena_join(diffad_arena *arena, const char *folder, const char *a)
 
 bool diffad_mvtec_is_class(const char *folder)
 {
-    char *good = diffad_path_join(folder, "train/good");
-    const bool is = good && diffad_path_is_dir(good);
-    diffad_release(good);
-    return is;
+    char good[4096];
+    return (size_t)snprintf(good, sizeof good, "%s/train/good", folder) < sizeof good && diffad_path_is_dir(good);
 }
 
 char *diffad_mvtec_classes(const char *root)
