@@ -9,6 +9,7 @@
 #define WG 64
 #endif
 #include "common/vec.cl"
+#include "common/group_sum.cl"
 #define LANES (B > 1 ? 1 : VEC)      /* of a vector, that belong to one channel */
 
 typedef struct sizes { int C, groups, units, chunks, per; } sizes;
@@ -46,21 +47,3 @@ static vfloat gather(__global const float *p, int C, int divide)
     return vload(0, lane);
 #endif
 }
-
-/* Sums over the work-items of a group, in a fixed order; every item gets the sum. */
-#define GROUP_SUM(name, type)                                   \
-    static type name(type v, __local type *shared)              \
-    {                                                           \
-        if (WG == 1)                                            \
-            return v;                                           \
-        const int i = (int)get_local_id(0);                     \
-        barrier(CLK_LOCAL_MEM_FENCE);                           \
-        shared[i] = v;                                          \
-        for (int step = WG / 2; step > 0; step /= 2) {          \
-            barrier(CLK_LOCAL_MEM_FENCE);                       \
-            if (i < step)                                       \
-                shared[i] += shared[i + step];                  \
-        }                                                       \
-        barrier(CLK_LOCAL_MEM_FENCE);                           \
-        return shared[0];                                       \
-    }

@@ -155,24 +155,23 @@ static const diffad_op_case bwd_cases[] = {
     { .name = "segmenter", BACKWARD(2, 64, 64, 64), .attr = &relu, .bench = true },
 };
 
-/* tol of all four: sums of thousands of products of either sign, relative to results that nearly cancel (mean, db). */
 const diffad_op diffad_op_batch_norm_train = {
-    .name = "batch_norm_train", .n_in = 5, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 5e-6, .maps_in = 1, .maps_out = 1,
+    .name = "batch_norm_train", .n_in = 5, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6, .maps_in = 1, .maps_out = 1,
     .saved_out = 6, .constant_in = 1 << MEAN | 1 << VAR, .writes = 1 << MEAN | 1 << VAR, .inplace = 1, .infer = fwd_infer,
     DIFFAD_WAYS(train_ways), .grad = train_grad, .cost = train_cost, .ref = train_ref, DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_batch_norm_train_grad = {
-    .name = "batch_norm_train_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 5e-6,
+    .name = "batch_norm_train_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6,
     .maps_in = 1 | 1 << 5, .maps_out = 1, .inplace = 1 | 1 << 5, .infer = diffad_norm_infer_grad, DIFFAD_WAYS(train_bwd_ways),
     .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = train_bwd_ref, DIFFAD_CASES(bwd_cases),
 };
 const diffad_op diffad_op_batch_norm = {
-    .name = "batch_norm", .n_in = 5, .n_out = 1, .attr_size = sizeof(diffad_norm_attr), .tol = 5e-6, .maps_in = 1, .maps_out = 1,
+    .name = "batch_norm", .n_in = 5, .n_out = 1, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6, .maps_in = 1, .maps_out = 1,
     .constant_in = 1 << MEAN | 1 << VAR, .inplace = 1, .infer = fwd_infer, DIFFAD_WAYS(given_ways), .grad = given_grad,
     .cost = given_cost, .ref = given_ref, DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_batch_norm_grad = {
-    .name = "batch_norm_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 5e-6, .maps_in = 1 | 1 << 5,
+    .name = "batch_norm_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6, .maps_in = 1 | 1 << 5,
     .maps_out = 1, .inplace = 1 | 1 << 5, .infer = diffad_norm_infer_grad, DIFFAD_WAYS(given_bwd_ways),
     .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = given_bwd_ref, DIFFAD_CASES(bwd_cases),
 };
