@@ -1,0 +1,132 @@
+/* conv2d_blocked.cl: direct convolution, maps in [N,C/16,H,W,16], for CPUs. One work-item computes V x 16 output channels
+ * of a run of segments; a segment is P neighbouring outputs, held in V x P vectors. Weights are packed
+ * [O/16V][I/16][taps y][taps x][16 in][16V out]: the part of `group` input blocks stays in the first-level cache for the
+ * whole run. Each segment's inputs are copied to private memory, where the zeros around the map need no tests.
+ * ROWS 1: a segment is part of a row of outputs, one copy serves all taps of a row (stride 1). ROWS 0: a segment is any P
+ * outputs in row-major order, copied tap by tap. */
+#ifndef P
+#define P 8
+#endif
+#ifndef V
+#define V 2
+#endif
+#ifndef ROWS
+#define ROWS 1
+#endif
+#define STRIP  32        /* most inputs a row of taps spans: P + (taps - 1) dilation */
+#define LANES  16
+#define UNROLL __attribute__((opencl_unroll_hint))
+#define FEW    __attribute__((opencl_unroll_hint(4)))
+
+/* acc[v][p] += in[p * 16 + i] w[i][v]: one tap, 16 input channels. */
+#define TAP(acc, in, w)                                                                  \
+    FEW for (int i = 0; i < LANES; i++) {                                                \
+        float16 wv[V];                                                                   \
+        UNROLL for (int v = 0; v < V; v++)                                               \
+            wv[v] = vload16(v, (w) + i * LANES * V);                                     \
+        UNROLL for (int p = 0; p < P; p++) {                                             \
+            const float16 xv = (float16)((in)[p * LANES + i]);                           \
+            UNROLL for (int v = 0; v < V; v++)                                           \
+                acc[v][p] = wv[v] * xv + acc[v][p];                                      \
+        }                                                                                \
+    }
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void conv2d_blocked(__global const float *x, ulong x_off, __global const float *w, ulong w_off,
+                    __global const float *b, ulong b_off, __global float *y, ulong y_off,
+                    int in_blocks, int H, int W, int out_blocks, int O, int rows, int cols, int YH, int YW,
+                    int row0, int col0, int out_stride, int taps_y, int taps_x, int stride, int dilation, int top, int left,
+                    int group, int run, int segments, int has_bias)
+{
+    const int    ob = (int)get_global_id(0), first = (int)get_global_id(1) * run, last = min(first + run, segments);
+    const size_t n = get_global_id(2), x_plane = (size_t)H * W * LANES, y_plane = (size_t)YH * YW * LANES;
+    const int    tap_size = LANES * LANES * V, block_size = taps_y * taps_x * tap_size;
+    __global const float *xn = x + x_off + n * in_blocks * x_plane;
+    __global const float *wo = w + w_off + (size_t)ob * in_blocks * block_size;
+    __global float       *yo = y + y_off + (n * out_blocks + (size_t)ob * V) * y_plane;
+    float bias[V * LANES];
+    for (int k = 0; k < V * LANES; k++)
+        bias[k] = has_bias && ob * V * LANES + k < O ? b[b_off + ob * V * LANES + k] : 0.0f;
+
+    for (int from = 0; from < in_blocks; from += group) {
+        const int to = min(from + group, in_blocks);
+#if ROWS
+        const int per_row = (cols + P - 1) / P;
+        int       oy = first / per_row, ox = first % per_row * P;
+#else
+        int       oy = first * P / cols, ox = first * P % cols;
+#endif
+        for (int s = first; s < last; s++) {
+            float16 acc[V][P];
+            UNROLL for (int v = 0; v < V; v++)
+                UNROLL for (int p = 0; p < P; p++)
+                    acc[v][p] = (float16)(0.0f);
+            float strip[(ROWS ? STRIP : P) * LANES];
+#if ROWS
+            const int ix0 = ox - left, span = P + (taps_x - 1) * dilation;
+            for (int ib = from; ib < to; ib++)
+                for (int ky = 0; ky < taps_y; ky++) {
+                    const int iy = oy - top + ky * dilation;
+                    if (iy < 0 || iy >= H)
+                        continue;
+                    __global const float *row = xn + ib * x_plane + (size_t)iy * W * LANES;
+                    __global const float *wt = wo + (size_t)ib * block_size + ky * taps_x * tap_size;
+                    if (ix0 >= 0 && ix0 + span <= W)
+                        for (int k = 0; k < span; k++)
+                            vstore16(vload16(ix0 + k, row), k, strip);
+                    else
+                        for (int k = 0; k < span; k++)
+                            vstore16(ix0 + k >= 0 && ix0 + k < W ? vload16(ix0 + k, row) : (float16)(0.0f), k, strip);
+                    for (int kx = 0; kx < taps_x; kx++)
+                        TAP(acc, strip + kx * dilation * LANES, wt + kx * tap_size)
+                }
+#else
+            int iy0[P], ix0[P];
+            for (int p = 0, py = oy, px = ox; p < P; p++) {
+                iy0[p] = py < rows ? py * stride - top : INT_MIN / 2;
+                ix0[p] = px * stride - left;
+                if (++px == cols) {
+                    px = 0;
+                    py++;
+                }
+            }
+            for (int ib = from; ib < to; ib++)
+                for (int k = 0; k < taps_y * taps_x; k++) {
+                    const int dy = k / taps_x * dilation, dx = k % taps_x * dilation;
+                    UNROLL for (int p = 0; p < P; p++) {
+                        const int iy = iy0[p] + dy, ix = ix0[p] + dx;
+                        const bool inside = iy >= 0 && iy < H && ix >= 0 && ix < W;
+                        vstore16(inside ? vload16((size_t)iy * W + ix, xn + ib * x_plane) : (float16)(0.0f), p, strip);
+                    }
+                    TAP(acc, strip, wo + (size_t)ib * block_size + k * tap_size)
+                }
+#endif
+            UNROLL for (int p = 0; p < P; p++) {
+#if ROWS
+                if (ox + p >= cols)
+                    break;
+                const size_t at = (size_t)(oy * out_stride + row0) * YW + (ox + p) * out_stride + col0;
+#else
+                if (oy >= rows)
+                    break;
+                const size_t at = (size_t)(oy * out_stride + row0) * YW + ox * out_stride + col0;
+                if (++ox == cols) {
+                    ox = 0;
+                    oy++;
+                }
+#endif
+                UNROLL for (int v = 0; v < V; v++) {
+                    const float16 before = from == 0 ? vload16(v, bias) : vload16(at, yo + v * y_plane);
+                    vstore16(acc[v][p] + before, at, yo + v * y_plane);
+                }
+            }
+#if ROWS
+            ox += P;
+            if (ox >= cols) {
+                ox = 0;
+                oy++;
+            }
+#endif
+        }
+    }
+}

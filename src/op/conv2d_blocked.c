@@ -1,0 +1,173 @@
+/* conv2d_blocked.c: direct convolution on channel-blocked maps for CPUs, and what the CPU ways share: packed weights, sharing
+ * out, the sum over partial weight gradients. Kernels: cl/conv2d_blocked.cl, cl/conv2d_pack.cl, cl/conv2d_dw.cl. */
+#include "op/conv2d.h"
+
+#include <stdio.h>
+
+enum {
+    STRIP       = 32,           /* inputs a row of taps may span, as in the kernel */
+    CACHE_BYTES = 20 << 10,     /* of packed weights that stay in the first-level cache */
+    RUN_PIXELS  = 2048,         /* most outputs of a run: input and output of one channel block stay in the second-level cache */
+    PASS_PIXELS = 64,           /* least pixels summed before they are added up in memory */
+    GROUPS_EACH = 8             /* work-groups per compute unit that balance well */
+};
+
+int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others)
+{
+    const int64_t groups = diffad_ceil_div((int64_t)GROUPS_EACH * (caps->compute_units ? caps->compute_units : 1), others);
+    const int64_t run    = diffad_ceil_div(units, groups);
+    return run > 0 ? run : 1;
+}
+
+/* Two vectors of channels where their number is even: fewer loads per product. */
+static int64_t vectors_of(int64_t channels) { return diffad_ceil_div(channels, CONV2D_LANES) % 2 == 0 ? 2 : 1; }
+
+/* ---- packed weights ---- */
+
+diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, bool by_output, int64_t vectors, int64_t inner_block,
+                          int32_t *mem)
+{
+    char          key[96];
+    bool          fresh;
+    const int64_t lanes = by_output ? p->out_c : p->in_c, inner = by_output ? p->in_c : p->out_c;
+    const int64_t lane_blocks = diffad_ceil_div(lanes, CONV2D_LANES * vectors), inner_blocks = diffad_ceil_div(inner, inner_block);
+    const int64_t count = lane_blocks * inner_blocks * p->taps_y * p->taps_x * inner_block * CONV2D_LANES * vectors;
+    if (count == 0) {                    /* no tap reaches this phase: the weight is not read */
+        *mem = e->in[p->weight].mem;
+        return DIFFAD_OK;
+    }
+    snprintf(key, sizeof key, "conv2d %d %d %d %d+%d*%d %d+%d*%d", by_output ? (p->input == 0) : 2 + (p->input == 0), (int)vectors,
+             (int)inner_block, (int)p->ky0, (int)p->taps_y, (int)p->k_step, (int)p->kx0, (int)p->taps_x, (int)p->k_step);
+    DIFFAD_TRY(diffad_emit_pack(e, n, p->weight, key, count, mem, &fresh));
+    if (!fresh)
+        return DIFFAD_OK;
+    diffad_launch l = diffad_launch_make("conv2d_pack", "conv2d_pack", lane_blocks, 1);
+    diffad_launch_items(&l, lane_blocks, inner_blocks, 1);
+    diffad_launch_def(&l, "LANES", CONV2D_LANES * vectors);
+    diffad_emit_in(&l, e, p->weight);
+    diffad_launch_mem(&l, *mem, 0, DIFFAD_WRITE);
+    const int64_t ints[] = { lanes, inner, by_output ? p->w_out : p->w_in, by_output ? p->w_in : p->w_out, inner_block, p->taps_y,
+                             p->taps_x, p->kw, p->ky0, p->kx0, p->k_step };
+    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
+        diffad_launch_int(&l, ints[i]);
+    DIFFAD_TRY(diffad_emit_launch(e, &l));
+    diffad_emit_pack_end(e);
+    return DIFFAD_OK;
+}
+
+/* ---- forward, and backward with respect to the input ---- */
+
+bool conv2d_blocked_fits(const diffad_node *n, const diffad_caps *caps)
+{
+    (void)n;
+    return caps->block == CONV2D_LANES && caps->local_mem_is_cheap;
+}
+
+/* One row of rows*cols pixels: a convolution of one tap without stride and padding knows no rows. */
+static void flatten(conv2d_phase *p)
+{
+    if (p->taps_y == 1 && p->taps_x == 1 && p->stride == 1 && p->out_stride == 1 && p->top == 0 && p->left == 0 &&
+        p->rows == p->in_h && p->cols == p->in_w) {
+        p->in_w = p->out_w = p->cols = p->in_h * p->in_w;
+        p->in_h = p->out_h = p->rows = 1;
+    }
+}
+
+/* Rows of segments where hardly any segment is cut short, else segments of any pixels. */
+static bool works_by_rows(const conv2d_phase *p, int64_t pixels)
+{
+    const int64_t up = diffad_round_up(p->cols, pixels);
+    return p->stride == 1 && pixels + (p->taps_x - 1) * p->dilation <= STRIP && (up - p->cols) * 10 <= up;
+}
+
+static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_phase p)
+{
+    const int64_t vectors = vectors_of(p.out_c), pixels = 16 / vectors, in_blocks = diffad_ceil_div(p.in_c, CONV2D_LANES);
+    int32_t       packed;
+    flatten(&p);
+    DIFFAD_TRY(conv2d_pack(e, n, &p, true, vectors, CONV2D_LANES, &packed));
+    const bool    by_rows  = works_by_rows(&p, pixels);
+    const int64_t segments = by_rows ? p.rows * diffad_ceil_div(p.cols, pixels) : diffad_ceil_div(p.rows * p.cols, pixels);
+    const int64_t outs     = diffad_ceil_div(p.out_c, CONV2D_LANES * vectors);
+    const int64_t shared   = conv2d_share(e->caps, segments, outs * p.n);
+    const int64_t run      = shared < RUN_PIXELS / pixels ? shared : RUN_PIXELS / pixels;
+    const int64_t bytes    = p.taps_y * p.taps_x * CONV2D_LANES * CONV2D_LANES * vectors * 4;
+    const int64_t group    = bytes == 0 ? in_blocks : bytes * 2 > CACHE_BYTES ? 1 : CACHE_BYTES / bytes;
+
+    diffad_launch l = diffad_launch_make("conv2d_blocked", "conv2d_blocked", outs, 1);
+    diffad_launch_items(&l, outs, diffad_ceil_div(segments, run), p.n);
+    diffad_launch_def(&l, "P", pixels);
+    diffad_launch_def(&l, "V", vectors);
+    diffad_launch_def(&l, "ROWS", by_rows);
+    diffad_emit_in(&l, e, p.input);
+    if (packed == e->in[p.weight].mem)
+        diffad_emit_in(&l, e, p.weight);
+    else
+        diffad_launch_mem(&l, packed, 0, DIFFAD_READ);
+    diffad_emit_in(&l, e, p.bias >= 0 ? p.bias : p.weight);
+    diffad_emit_out_updated(&l, e, 0);
+    const int64_t ints[] = { in_blocks, p.in_h, p.in_w, diffad_ceil_div(p.out_c, CONV2D_LANES), p.out_c, p.rows, p.cols, p.out_h,
+                             p.out_w, p.row0, p.col0, p.out_stride, p.taps_y, p.taps_x, p.stride, p.dilation, p.top, p.left,
+                             group, run, segments, p.bias >= 0 };
+    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
+        diffad_launch_int(&l, ints[i]);
+    return diffad_emit_launch(e, &l);
+}
+
+diffad_status conv2d_blocked_emit(diffad_emit *e, const diffad_node *n)
+{
+    conv2d_phase p;
+    for (int i = 0; conv2d_phase_at(n, i, &p); i++)
+        if (p.rows > 0 && p.cols > 0)
+            DIFFAD_TRY(emit_phase(e, n, p));
+    return DIFFAD_OK;
+}
+
+/* ---- backward with respect to the weight ---- */
+
+diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const conv2d_partial *p)
+{
+    const int64_t taps = s->kh * s->kw, lanes = p->by_output ? s->o : s->i, inner = p->by_output ? s->i : s->o;
+    const int64_t step = CONV2D_LANES * p->vectors, lane_blocks = diffad_ceil_div(lanes, step);
+    const int64_t inner_blocks = diffad_ceil_div(inner, p->inner_block);
+    const int64_t rows = p->inner_block == 1 ? diffad_round_up(inner * taps, 16 / p->vectors) : inner_blocks * p->inner_block * taps;
+    const int64_t by_out = s->i * taps, by_in = taps;
+    diffad_launch l = diffad_launch_make("conv2d_dw", "conv2d_dw_sum", lane_blocks, 1);
+    diffad_launch_items(&l, lane_blocks, inner_blocks, 1);
+    diffad_launch_def(&l, "V", p->vectors);
+    diffad_launch_def(&l, "J", 16 / p->vectors);
+    diffad_launch_mem(&l, p->mem, 0, DIFFAD_READ);
+    diffad_emit_out(&l, e, 0);
+    diffad_launch_int(&l, p->chunks);
+    diffad_launch_count(&l, lane_blocks * rows * step);
+    diffad_launch_count(&l, rows * step);
+    const int64_t ints[] = { lanes, inner, p->inner_block, taps, p->by_output ? by_out : by_in, p->by_output ? by_in : by_out, p->flipped };
+    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
+        diffad_launch_int(&l, ints[i]);
+    return diffad_emit_launch(e, &l);
+}
+
+diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
+{
+    const conv2d_shape s = conv2d_shape_of(n);
+    const int64_t vectors = vectors_of(s.o), in_blocks = diffad_ceil_div(s.i, CONV2D_LANES);
+    const int64_t outs = diffad_ceil_div(s.o, CONV2D_LANES * vectors);
+    const int64_t rows_each = diffad_ceil_div(PASS_PIXELS, s.ow) < s.oh ? diffad_ceil_div(PASS_PIXELS, s.ow) : s.oh;
+    const int64_t passes = s.n * diffad_ceil_div(s.oh, rows_each), run = conv2d_share(e->caps, passes, outs * in_blocks);
+    conv2d_partial part = { .chunks = diffad_ceil_div(passes, run), .vectors = vectors, .inner_block = CONV2D_LANES, .by_output = true };
+    DIFFAD_TRY(diffad_emit_scratch(e, part.chunks * outs * in_blocks * s.kh * s.kw * CONV2D_LANES * CONV2D_LANES * vectors, 4, &part.mem));
+
+    diffad_launch l = diffad_launch_make("conv2d_dw", "conv2d_dw", outs, 1);
+    diffad_launch_items(&l, outs, in_blocks, part.chunks);
+    diffad_launch_def(&l, "V", vectors);
+    diffad_launch_def(&l, "J", 16 / vectors);
+    diffad_emit_in(&l, e, 0);
+    diffad_emit_in(&l, e, 1);
+    diffad_launch_mem(&l, part.mem, 0, DIFFAD_READ_WRITE);
+    const int64_t ints[] = { in_blocks, s.h, s.w, diffad_ceil_div(s.o, CONV2D_LANES), s.oh, s.ow, s.kh, s.kw, s.at.stride,
+                             s.at.dilation, s.at.top, s.at.left, rows_each, run, passes };
+    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
+        diffad_launch_int(&l, ints[i]);
+    DIFFAD_TRY(diffad_emit_launch(e, &l));
+    return conv2d_sum_partial(e, &s, &part);
+}
