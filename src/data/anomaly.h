@@ -7,11 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Perlin noise from gradient angles [(ry+1)*(rx+1)], row-major; h and w are multiples of ry and rx. The gradient of an
- * angle a is cos a along the rows' axis (down) and sin a along the columns' axis. Computed in double. */
+/* Perlin noise from gradient angles [(ry+1)*(rx+1)], row-major; h and w are multiples of ry and rx. The
+ * gradient of an angle a is cos a along the rows' axis (down) and sin a along the columns' axis. Computed in
+ * double. */
 void diffad_perlin(const float *angles, int ry, int rx, int h, int w, float *noise);
-/* Number of cells on a side of `side` pixels: a draw among the 2^k, k = 0..5, that divide it into cells of two pixels
- * or more (a cell of one pixel has no noise). At 256 pixels these are all six, as published. */
+/* Number of cells on a side of `side` pixels: a draw among the 2^k, k = 0..5, that divide it into cells of two
+ * pixels or more (a cell of one pixel has no noise). At 256 pixels these are all six, as published. */
 int diffad_perlin_cells(diffad_rng *r, int side);
 /* A drawn noise field; angles holds 33 * 33. */
 void diffad_perlin_draw(diffad_rng *r, int h, int w, float *angles, float *noise);
@@ -24,6 +25,7 @@ void diffad_rotate_u8(const uint8_t *in, int h, int w, int channels, double degr
 /* mask = noise > 0.5; returns whether any pixel is set. */
 bool diffad_threshold(const float *noise, int h, int w, uint8_t *mask);
 /* out = image (1-M) + (1-beta) source M + beta image M; mask [h*w] of 0/1. */
-void diffad_blend(const float *image, const float *source, const uint8_t *mask, int h, int w, int channels, float beta, float *out);
+void diffad_blend(const float *image, const float *source, const uint8_t *mask, int h, int w, int channels,
+                  float beta, float *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* augment.c: ten augmenters on 8-bit pictures. Values that leave a table of floats are cut, not rounded, as in imgaug. */
+/* augment.c: ten augmenters on 8-bit pictures. Values that leave a table of floats are cut, not rounded, as in
+ * imgaug. */
 #include "data/augment.h"
 
 #include "data/anomaly.h"
@@ -179,7 +180,10 @@ void diffad_augment_rotate(diffad_canvas *c, double degrees)
     swap_buffers(c);
 }
 
-static int draw_int(diffad_rng *r, int lo, int hi) { return lo + (int)diffad_rng_below(r, (uint32_t)(hi - lo + 1)); }
+static int draw_int(diffad_rng *r, int lo, int hi)
+{
+    return lo + (int)diffad_rng_below(r, (uint32_t)(hi - lo + 1));
+}
 
 static void draw_brightness(diffad_canvas *c, diffad_rng *r)
 {

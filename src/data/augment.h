@@ -1,6 +1,6 @@
-/* augment.h: the ten augmenters of DRAEM's anomaly sources (as imgaug 0.4.0 defines them) and the colour spaces that two
- * of them pass through. Images are 8-bit with three channels, h,w,c; the first channel is taken for red, whatever it is:
- * the published code hands BGR pictures to a library that expects RGB. */
+/* augment.h: the ten augmenters of DRAEM's anomaly sources (as imgaug 0.4.0 defines them) and the colour spaces
+ * that two of them pass through. Images are 8-bit with three channels, h,w,c; the first channel is taken for
+ * red, whatever it is: the published code hands BGR pictures to a library that expects RGB. */
 #ifndef DIFFAD_AUGMENT_H
 #define DIFFAD_AUGMENT_H
 

@@ -23,7 +23,10 @@ typedef struct check {
     int64_t             print_count;
 } check;
 
-static diffad_status fail_memory(void) { return diffad_fail(DIFFAD_ERR_MEMORY, "no memory for the report on the data set"); }
+static diffad_status fail_memory(void)
+{
+    return diffad_fail(DIFFAD_ERR_MEMORY, "no memory for the report on the data set");
+}
 
 /* Findings beyond the thousandth are left out: the counts still tell. */
 static diffad_status find(check *c, const char *format, ...) DIFFAD_PRINTF(2, 3);
@@ -101,7 +104,8 @@ static diffad_status check_train(check *c, const diffad_items *items)
     return DIFFAD_OK;
 }
 
-static diffad_status check_mask_pixels(check *c, const diffad_item *item, const char *path, const diffad_image *mask)
+static diffad_status check_mask_pixels(check *c, const diffad_item *item, const char *path,
+                                       const diffad_image *mask)
 {
     int64_t set = 0, between = 0;
     for (int64_t i = 0; i < (int64_t)mask->width * mask->height; i++) {
@@ -110,15 +114,19 @@ static diffad_status check_mask_pixels(check *c, const diffad_item *item, const 
     }
     if (between) {
         c->now->masks_not_binary++;
-        DIFFAD_TRY(find(c, "%s: %lld pixels of the mask are neither 0 nor 255; 128 and above will count as anomalous", path, (long long)between));
+        DIFFAD_TRY(
+            find(c, "%s: %lld pixels of the mask are neither 0 nor 255; 128 and above will count as anomalous",
+                 path, (long long)between));
     }
     if (!item->anomalous && set) {
         c->now->masks_on_good++;
-        return find(c, "%s: marks %lld pixels of the good image %s; remove it, or move the image to its defect", path, (long long)set, item->path);
+        return find(c, "%s: marks %lld pixels of the good image %s; remove it, or move the image to its defect",
+                    path, (long long)set, item->path);
     }
     if (item->anomalous && !set) {
         c->now->masks_empty++;
-        return find(c, "%s: an empty mask for the anomalous image %s; draw it, or move the image to test/good", path, item->path);
+        return find(c, "%s: an empty mask for the anomalous image %s; draw it, or move the image to test/good",
+                    path, item->path);
     }
     return DIFFAD_OK;
 }
@@ -134,8 +142,8 @@ static diffad_status check_mask(check *c, const diffad_item *item, const char *p
     diffad_status st = check_mask_pixels(c, item, path, &mask);
     if (st == DIFFAD_OK && image->pixels && (mask.width != image->width || mask.height != image->height)) {
         c->now->masks_wrong_size++;
-        st = find(c, "%s: mask of %d x %d pixels for an image of %d x %d (%s); make them equal", path, mask.width, mask.height,
-                  image->width, image->height, item->path);
+        st = find(c, "%s: mask of %d x %d pixels for an image of %d x %d (%s); make them equal", path,
+                  mask.width, mask.height, image->width, image->height, item->path);
     }
     diffad_image_release(&mask);
     return st;
@@ -144,7 +152,9 @@ static diffad_status check_mask(check *c, const diffad_item *item, const char *p
 static diffad_status check_duplicate(check *c, const diffad_item *item, const diffad_image *image)
 {
     const print wanted = { print_of(image), NULL };
-    const print *found = c->print_count ? bsearch(&wanted, c->prints, (size_t)c->print_count, sizeof wanted, by_hash) : NULL;
+    const print *found = c->print_count
+                             ? bsearch(&wanted, c->prints, (size_t)c->print_count, sizeof wanted, by_hash)
+                             : NULL;
     if (!found)
         return DIFFAD_OK;
     c->now->duplicates++;
@@ -167,7 +177,8 @@ static diffad_status check_test(check *c, diffad_dataset *d, const char *folder,
         DIFFAD_GOTO(done, check_mask(c, item, mask, &image));
     else if (item->anomalous) {
         c->now->masks_missing++;
-        st = find(c, "%s: no mask in %s/ground_truth/%s (NAME_mask.png); pixel metrics need it", item->path, folder, item->defect);
+        st = find(c, "%s: no mask in %s/ground_truth/%s (NAME_mask.png); pixel metrics need it", item->path,
+                  folder, item->defect);
     }
 done:
     diffad_image_release(&image);
@@ -186,7 +197,8 @@ static diffad_status begin_class(check *c, const diffad_dataset *d)
     if (!diffad_grow(&r->classes, r->class_count, &c->class_capacity, sizeof *r->classes))
         return fail_memory();
     c->now = &r->classes[r->class_count++];
-    *c->now = (diffad_data_class){ .name = diffad_strdup(d->class_name), .train = (int)(d->train.count + d->holdout.count) };
+    *c->now = (diffad_data_class){ .name = diffad_strdup(d->class_name),
+                                   .train = (int)(d->train.count + d->holdout.count) };
     c->size_capacity = c->print_count = 0;
     c->prints = diffad_alloc_array((size_t)(c->now->train + 1), sizeof *c->prints);
     return c->now->name && c->prints ? DIFFAD_OK : fail_memory();

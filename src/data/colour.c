@@ -1,5 +1,6 @@
-/* colour.c: 8-bit colour spaces in OpenCV's scaling. YCrCb and YUV use its integer arithmetic, and so does the way to HSV;
- * the rest is computed from definitions (sRGB, D65) and rounded, a level or two away from its tables at most. */
+/* colour.c: 8-bit colour spaces in OpenCV's scaling. YCrCb and YUV use its integer arithmetic, and so does the
+ * way to HSV; the rest is computed from definitions (sRGB, D65) and rounded, a level or two away from its
+ * tables at most. */
 #include "data/augment.h"
 
 #include <math.h>
@@ -9,7 +10,9 @@ static uint8_t clip_u8(int v) { return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
 
 /* ---- YCrCb and YUV: 14-bit fixed point ---- */
 
-typedef struct luma { int first_red, a, b, a_red, a_green, b_green, b_blue; } luma;   /* a belongs to R - Y, b to B - Y */
+typedef struct luma {
+    int first_red, a, b, a_red, a_green, b_green, b_blue;
+} luma; /* a belongs to R - Y, b to B - Y */
 static const luma ycrcb = { 1, 11682, 9241, 22987, -11698, -5636, 29049 };
 static const luma yuv = { 0, 14369, 8061, 18678, -9519, -6472, 33292 };
 
@@ -20,7 +23,8 @@ static void luma_to(const luma *m, uint8_t *p, int64_t count)
     for (uint8_t *end = p + 3 * count; p < end; p += 3) {
         const int r = p[0], g = p[1], b = p[2];
         const int y = descale(r * 4899 + g * 9617 + b * 1868);
-        const uint8_t red = clip_u8(descale((r - y) * m->a + (128 << 14))), blue = clip_u8(descale((b - y) * m->b + (128 << 14)));
+        const uint8_t red = clip_u8(descale((r - y) * m->a + (128 << 14))),
+                      blue = clip_u8(descale((b - y) * m->b + (128 << 14)));
         p[0] = (uint8_t)y;
         p[1] = m->first_red ? red : blue;
         p[2] = m->first_red ? blue : red;
@@ -59,7 +63,8 @@ static void hsv_to(uint8_t *p, int64_t count)
 }
 
 /* Red, green, blue of the sector: indices into { high, low, falling, rising }. */
-static const uint8_t sectors[6][3] = { { 0, 3, 1 }, { 2, 0, 1 }, { 1, 0, 3 }, { 1, 2, 0 }, { 3, 1, 0 }, { 0, 1, 2 } };
+static const uint8_t sectors[6][3] = { { 0, 3, 1 }, { 2, 0, 1 }, { 1, 0, 3 },
+                                       { 1, 2, 0 }, { 3, 1, 0 }, { 0, 1, 2 } };
 
 static void put_sector(uint8_t *p, float hue, float high, float low, float falling, float rising)
 {
@@ -173,7 +178,8 @@ static void lab_from(uint8_t *p, int64_t count)
     float curve[CURVE + 1];
     make_curve(curve);
     for (uint8_t *end = p + 3 * count; p < end; p += 3) {
-        const float l = (float)p[0] / 2.55f, y = from_lightness(l), fy = l > 8 ? (l + 16) / 116 : 7.787f * y + 16.0f / 116;
+        const float l = (float)p[0] / 2.55f, y = from_lightness(l),
+                    fy = l > 8 ? (l + 16) / 116 : 7.787f * y + 16.0f / 116;
         const float fx = fy + ((float)p[1] - 128) / 500, fz = fy - ((float)p[2] - 128) / 200;
         put_xyz(curve, p, lab_cube(fx) * white_x, y, lab_cube(fz) * white_z);
     }
@@ -201,7 +207,8 @@ static void luv_from(uint8_t *p, int64_t count)
         const float l = (float)p[0] / 2.55f, y = from_lightness(l);
         const float u = (float)p[1] * (354.0f / 255) - 134, v = (float)p[2] * (262.0f / 255) - 140;
         /* Colours that no screen has can bring d near 0; OpenCV bounds its reciprocal in this way. */
-        const float d = v + 13 * l * white_v, r = fminf(fmaxf(0.25f / d, -0.25f), 0.25f), three_u = 3 * (u + 13 * l * white_u);
+        const float d = v + 13 * l * white_v, r = fminf(fmaxf(0.25f / d, -0.25f), 0.25f),
+                    three_u = 3 * (u + 13 * l * white_u);
         const float x = 3 * three_u * r * y, z = y * ((12 * 13 * l - three_u) * r - 5);
         put_xyz(curve, p, x, y, z);
     }

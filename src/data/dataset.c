@@ -20,17 +20,21 @@ bool diffad_is_image_name(const char *name)
     return false;
 }
 
-static diffad_status add_item(diffad_dataset *d, diffad_items *items, const char *path, const char *defect, bool anomalous)
+static diffad_status add_item(diffad_dataset *d, diffad_items *items, const char *path, const char *defect,
+                              bool anomalous)
 {
-    const diffad_item item = { .path = diffad_arena_strdup(&d->arena, path), .defect = diffad_arena_strdup(&d->arena, defect),
+    const diffad_item item = { .path = diffad_arena_strdup(&d->arena, path),
+                               .defect = diffad_arena_strdup(&d->arena, defect),
                                .anomalous = anomalous };
-    if (!item.path || !item.defect || !diffad_grow(&items->item, items->count, &items->capacity, sizeof *items->item))
+    if (!item.path || !item.defect ||
+        !diffad_grow(&items->item, items->count, &items->capacity, sizeof *items->item))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no memory for the list of images", path);
     items->item[items->count++] = item;
     return DIFFAD_OK;
 }
 
-diffad_status diffad_items_add_folder(diffad_dataset *d, diffad_items *items, const char *folder, const char *defect, bool anomalous)
+diffad_status diffad_items_add_folder(diffad_dataset *d, diffad_items *items, const char *folder,
+                                      const char *defect, bool anomalous)
 {
     diffad_names names;
     DIFFAD_TRY(diffad_dir_list(folder, DIFFAD_ERR_DATA, &names));
@@ -39,7 +43,8 @@ diffad_status diffad_items_add_folder(diffad_dataset *d, diffad_items *items, co
         if (!diffad_is_image_name(names.name[i]))
             continue;
         char *path = diffad_path_join(folder, names.name[i]);
-        st = path ? add_item(d, items, path, defect, anomalous) : diffad_fail(DIFFAD_ERR_MEMORY, "%s: no memory", folder);
+        st = path ? add_item(d, items, path, defect, anomalous)
+                  : diffad_fail(DIFFAD_ERR_MEMORY, "%s: no memory", folder);
         diffad_release(path);
     }
     diffad_names_release(&names);
@@ -53,7 +58,8 @@ static diffad_status hold_back(diffad_dataset *d)
     int64_t kept = 0;
     for (int64_t i = 0; i < all; i++) {
         const diffad_item item = d->train.item[i];
-        const bool held = i % HOLDOUT_EVERY == HOLDOUT_EVERY - 1 || (all >= 2 && all < HOLDOUT_EVERY && i == all - 1);
+        const bool held = i % HOLDOUT_EVERY == HOLDOUT_EVERY - 1 ||
+                          (all >= 2 && all < HOLDOUT_EVERY && i == all - 1);
         if (!held) {
             d->train.item[kept++] = item;
             continue;
@@ -72,8 +78,10 @@ static diffad_status fail_no_images(const char *folder)
     if (classes && classes[0])
         diffad_fail(DIFFAD_ERR_DATA, "%s: a folder of classes; choose one of %s", folder, classes);
     else
-        diffad_fail(DIFFAD_ERR_DATA, "%s: neither images (PNG, JPEG, BMP) nor train/good in it; give a folder of good images or "
-                    "one in MVTec-AD layout", folder);
+        diffad_fail(DIFFAD_ERR_DATA,
+                    "%s: neither images (PNG, JPEG, BMP) nor train/good in it; give a folder of good images or "
+                    "one in MVTec-AD layout",
+                    folder);
     diffad_release(classes);
     return DIFFAD_ERR_DATA;
 }
@@ -81,7 +89,8 @@ static diffad_status fail_no_images(const char *folder)
 static diffad_status fail_no_folder(const char *root, const char *name, const char *folder)
 {
     if (!diffad_path_is_dir(root))
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: %s; give the data set's folder", root, diffad_path_exists(root) ? "not a folder" : "does not exist");
+        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: %s; give the data set's folder", root,
+                    diffad_path_exists(root) ? "not a folder" : "does not exist");
     char *classes = name ? diffad_mvtec_classes(root) : NULL;
     diffad_fail(DIFFAD_ERR_DATA, "%s: no such class folder; %s has %s", folder, root,
                 classes && classes[0] ? classes : "no class (a folder with train/good in it)");
@@ -156,7 +165,9 @@ static diffad_status scan_tree(diffad_dataset *d, const char *folder, int depth)
 diffad_status diffad_dataset_scan_tree(const char *folder, diffad_dataset **out)
 {
     if (!diffad_path_is_dir(folder))
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: no such folder of textures; give one with images, or none for procedural textures", folder);
+        DIFFAD_FAIL(DIFFAD_ERR_DATA,
+                    "%s: no such folder of textures; give one with images, or none for procedural textures",
+                    folder);
     diffad_dataset *d = diffad_alloc(sizeof *d);
     if (!d)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no memory for the list of images", folder);

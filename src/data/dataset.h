@@ -21,16 +21,19 @@ struct diffad_dataset {
 /* A name with an ending of PNG, JPEG or BMP that is not hidden; what is in the file is seen later. */
 bool diffad_is_image_name(const char *name);
 /* Adds the images of `folder`, sorted; a folder without images adds none. */
-diffad_status diffad_items_add_folder(diffad_dataset *d, diffad_items *items, const char *folder, const char *defect, bool anomalous);
+diffad_status diffad_items_add_folder(diffad_dataset *d, diffad_items *items, const char *folder,
+                                      const char *defect, bool anomalous);
 
 /* FOLDER/train/good exists. */
 bool diffad_mvtec_is_class(const char *folder);
-/* The class folders inside `root`, separated by ", ", in new memory; "" when there are none, NULL when memory is out. */
+/* The class folders inside `root`, separated by ", ", in new memory; "" when there are none, NULL when memory
+ * is out. */
 char *diffad_mvtec_classes(const char *root);
 /* `strict`: a defect image without its mask is an error wherever ground_truth exists. */
 diffad_status diffad_mvtec_scan(diffad_dataset *d, const char *folder, bool strict);
 /* Mask file of an image of kind `defect` in `folder`, NULL if there is none; lives in the arena. */
-diffad_status diffad_mvtec_mask(diffad_dataset *d, const char *folder, const char *defect, const char *image, char **mask);
+diffad_status diffad_mvtec_mask(diffad_dataset *d, const char *folder, const char *defect, const char *image,
+                                char **mask);
 
 /* diffad_dataset_open with strict chosen. */
 diffad_status diffad_dataset_scan(const char *root, const char *name, bool strict, diffad_dataset **out);

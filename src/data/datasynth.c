@@ -26,7 +26,8 @@ static diffad_status save(const char *folder, const char *name, const diffad_ima
     return st;
 }
 
-static diffad_status folder_of(char *to, size_t bytes, const set *s, const char *class, const char *rest, const char *kind)
+static diffad_status folder_of(char *to, size_t bytes, const set *s, const char *class, const char *rest,
+                               const char *kind)
 {
     if ((size_t)snprintf(to, bytes, "%s/%s/%s%s", s->dir, class, rest, kind) >= bytes)
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s: the path is too long", s->dir);
@@ -34,7 +35,8 @@ static diffad_status folder_of(char *to, size_t bytes, const set *s, const char 
 }
 
 /* Picture `number` of folder CLASS/SPLIT/KIND, with its mask where it has a defect (from 0; -1: none). */
-static diffad_status add_part(set *s, const diffad_part *part, const char *split, const char *kind, int defect, int number)
+static diffad_status add_part(set *s, const diffad_part *part, const char *split, const char *kind, int defect,
+                              int number)
 {
     diffad_image image = { 0 }, mask = { 0 };
     char folder[4096], truth[4096], name[32], mask_name[32];
@@ -109,9 +111,12 @@ diffad_synth_options diffad_synth_options_default(void)
 diffad_status diffad_data_synth(const char *dir, const diffad_synth_options *o)
 {
     if (o->size < MIN_SIDE || o->size > MAX_SIDE)
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "images of %d pixels a side: %d to %d are possible", o->size, MIN_SIDE, MAX_SIDE);
-    if (!is_count(o->train, 1) || !is_count(o->test_good, 0) || !is_count(o->test_bad, 0) || !is_count(o->textures, 0))
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "counts of images: at least 1 for training, none below 0, none above %d", MAX_IMAGES);
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "images of %d pixels a side: %d to %d are possible", o->size, MIN_SIDE,
+                    MAX_SIDE);
+    if (!is_count(o->train, 1) || !is_count(o->test_good, 0) || !is_count(o->test_bad, 0) ||
+        !is_count(o->textures, 0))
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "counts of images: at least 1 for training, none below 0, none above %d",
+                    MAX_IMAGES);
     DIFFAD_TRY(check_folder(dir));
     set s = { .dir = dir, .o = o };
     for (int i = 0; i < DIFFAD_PARTS; i++)

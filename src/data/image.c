@@ -35,7 +35,8 @@ static diffad_status fail_kind(const diffad_image_source *s)
 {
     if (s->bytes == 0)
         DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: the file is empty; it should be a PNG, JPEG or BMP image", s->origin);
-    DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: not a PNG, JPEG or BMP image (its first bytes say so); convert or remove it", s->origin);
+    DIFFAD_FAIL(DIFFAD_ERR_DATA,
+                "%s: not a PNG, JPEG or BMP image (its first bytes say so); convert or remove it", s->origin);
 }
 
 /* Replaces *image by itself with `channels` channels. */
@@ -69,17 +70,18 @@ diffad_status diffad_image_check_size(const diffad_image_source *s, uint64_t wid
         DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: the header says %llu x %llu pixels, which is no image", s->origin,
                     (unsigned long long)width, (unsigned long long)height);
     if (width * height > (uint64_t)s->limits->max_pixels)
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: %llu x %llu pixels are more than the limit of %lld; make the image smaller",
-                    s->origin, (unsigned long long)width, (unsigned long long)height,
-                    (long long)s->limits->max_pixels);
+        DIFFAD_FAIL(DIFFAD_ERR_DATA,
+                    "%s: %llu x %llu pixels are more than the limit of %lld; make the image smaller", s->origin,
+                    (unsigned long long)width, (unsigned long long)height, (long long)s->limits->max_pixels);
     return DIFFAD_OK;
 }
 
 diffad_status diffad_image_create(int width, int height, int channels, diffad_image *out)
 {
     if (width <= 0 || height <= 0 || (channels != 1 && channels != 3))
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "image of %d x %d pixels with %d channels: sides must be positive, channels 1 or 3",
-                    width, height, channels);
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE,
+                    "image of %d x %d pixels with %d channels: sides must be positive, channels 1 or 3", width,
+                    height, channels);
     uint8_t *pixels = diffad_alloc_array((size_t)width * (size_t)height, (size_t)channels);
     if (!pixels)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "no memory for an image of %d x %d x %d bytes", width, height, channels);
@@ -101,9 +103,12 @@ diffad_status diffad_image_parse(const char *origin, const void *data, size_t by
                                  const diffad_image_limits *limits, diffad_image *out)
 {
     if (channels != 0 && channels != 1 && channels != 3)
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s: %d channels asked for; 0 (as in the file), 1 and 3 exist", origin, channels);
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s: %d channels asked for; 0 (as in the file), 1 and 3 exist", origin,
+                    channels);
     const diffad_image_limits defaults = diffad_image_limits_default();
-    const diffad_image_source s = { .origin = origin, .data = data, .bytes = bytes, .limits = limits ? limits : &defaults };
+    const diffad_image_source s = {
+        .origin = origin, .data = data, .bytes = bytes, .limits = limits ? limits : &defaults
+    };
     if (bytes > (uint64_t)s.limits->max_file_bytes)
         DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: %zu bytes are more than the limit of %lld", origin, bytes,
                     (long long)s.limits->max_file_bytes);
@@ -122,7 +127,8 @@ diffad_status diffad_image_parse(const char *origin, const void *data, size_t by
     return DIFFAD_OK;
 }
 
-diffad_status diffad_image_load(const char *path, int channels, const diffad_image_limits *limits, diffad_image *out)
+diffad_status diffad_image_load(const char *path, int channels, const diffad_image_limits *limits,
+                                diffad_image *out)
 {
     const diffad_image_limits defaults = diffad_image_limits_default();
     if (!limits)

@@ -30,7 +30,8 @@ diffad_status diffad_png_decode(const diffad_image_source *s, diffad_image *out)
 diffad_status diffad_jpeg_decode(const diffad_image_source *s, diffad_image *out);
 diffad_status diffad_bmp_decode(const diffad_image_source *s, diffad_image *out);
 /* stb_image with a zeroing allocator that may hold `expected` pixels four times over. */
-diffad_status diffad_stb_decode(const diffad_image_source *s, const diffad_image_header *expected, diffad_image *out);
+diffad_status diffad_stb_decode(const diffad_image_source *s, const diffad_image_header *expected,
+                                diffad_image *out);
 
 /* The size of an image file from its header. */
 diffad_status diffad_image_probe(const char *path, diffad_image_header *out);

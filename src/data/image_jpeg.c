@@ -25,7 +25,8 @@ diffad_status diffad_jpeg_header(const diffad_image_source *s, diffad_image_head
     const unsigned char *d = s->data;
     size_t at = 2;
     while (at + 4 <= s->bytes) {
-        if (d[at] != 0xff || d[at + 1] == 0xff) {      /* fill bytes and rubbish between markers are legal or harmless */
+        if (d[at] != 0xff ||
+            d[at + 1] == 0xff) { /* fill bytes and rubbish between markers are legal or harmless */
             at++;
             continue;
         }
@@ -37,14 +38,19 @@ diffad_status diffad_jpeg_header(const diffad_image_source *s, diffad_image_head
             continue;
         }
         const size_t length = (size_t)d[at + 2] << 8 | d[at + 3];
-        const bool is_frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+        const bool is_frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 &&
+                              marker != 0xcc;
         if (is_frame && length >= 8 && at + 10 <= s->bytes) {
-            const unsigned height = (unsigned)d[at + 5] << 8 | d[at + 6], width = (unsigned)d[at + 7] << 8 | d[at + 8];
+            const unsigned height = (unsigned)d[at + 5] << 8 | d[at + 6],
+                           width = (unsigned)d[at + 7] << 8 | d[at + 8];
             const int components = at + 9 < s->bytes ? d[at + 9] : 0;
             if (components != 1 && components != 3 && components != 4)
-                DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: JPEG with %d components is not supported; convert it to RGB", s->origin, components);
+                DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: JPEG with %d components is not supported; convert it to RGB",
+                            s->origin, components);
             DIFFAD_TRY(diffad_image_check_size(s, width, height));
-            *out = (diffad_image_header){ .width = (int)width, .height = (int)height, .channels = components == 1 ? 1 : 3 };
+            *out = (diffad_image_header){ .width = (int)width,
+                                          .height = (int)height,
+                                          .channels = components == 1 ? 1 : 3 };
             return DIFFAD_OK;
         }
         at += 2 + length;
@@ -115,7 +121,8 @@ static void decode(jpeg_job *job)
         return;
     const int channels = j->num_components == 1 ? 1 : 3;
     if (j->num_components == 2 || j->num_components > 4) {
-        job->status = diffad_fail(DIFFAD_ERR_DATA, "%s: JPEG with %d components is not supported; convert it to RGB",
+        job->status = diffad_fail(DIFFAD_ERR_DATA,
+                                  "%s: JPEG with %d components is not supported; convert it to RGB",
                                   job->source->origin, j->num_components);
         return;
     }
@@ -154,10 +161,13 @@ diffad_status diffad_jpeg_decode(const diffad_image_source *s, diffad_image *out
     if (setjmp(job->back) == 0)
         decode(job);
     else
-        job->status = job->memory_out
-            ? diffad_fail(DIFFAD_ERR_MEMORY, "%s: no memory for decoding the JPEG", s->origin)
-            : diffad_fail(DIFFAD_ERR_DATA, "%s: JPEG cut off, damaged or of an unsupported kind: %s; copy or convert the file",
-                          s->origin, job->text);
+        job->status =
+            job->memory_out
+                ? diffad_fail(DIFFAD_ERR_MEMORY, "%s: no memory for decoding the JPEG", s->origin)
+                : diffad_fail(
+                      DIFFAD_ERR_DATA,
+                      "%s: JPEG cut off, damaged or of an unsupported kind: %s; copy or convert the file",
+                      s->origin, job->text);
     jpeg_destroy_decompress(&job->jpeg);
     const diffad_status st = job->status;
     if (st == DIFFAD_OK)

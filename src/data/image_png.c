@@ -1,8 +1,8 @@
 /* image_png.c: PNG through libspng, behind our own walk over the chunks.
  *
- * The walk runs before anything is decompressed: it checks every length and CRC up to IEND and refuses pictures that
- * their compressed bytes cannot hold. The decoder then sees IHDR, PLTE, IDAT and IEND alone: text, profiles and
- * animations are never unpacked. Bytes behind IEND are ignored. */
+ * The walk runs before anything is decompressed: it checks every length and CRC up to IEND and refuses pictures
+ * that their compressed bytes cannot hold. The decoder then sees IHDR, PLTE, IDAT and IEND alone: text,
+ * profiles and animations are never unpacked. Bytes behind IEND are ignored. */
 #include "data/image_internal.h"
 
 #include "base/sys.h"
@@ -48,10 +48,13 @@ diffad_status diffad_png_header(const diffad_image_source *s, diffad_image_heade
 {
     const unsigned char *chunk = s->data + SIGNATURE;
     if (s->bytes < SIGNATURE + FRAME + IHDR_BYTES)
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG cut off in its header after %zu bytes; copy the file again", s->origin, s->bytes);
+        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG cut off in its header after %zu bytes; copy the file again",
+                    s->origin, s->bytes);
     if (is_type(chunk, "CgBI"))
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG in Apple's CgBI form is not supported; convert it to plain PNG", s->origin);
-    if (!is_type(chunk, "IHDR") || be32(chunk) != IHDR_BYTES || (uint32_t)crc32(0, chunk + 4, 4 + IHDR_BYTES) != be32(chunk + 8 + IHDR_BYTES))
+        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG in Apple's CgBI form is not supported; convert it to plain PNG",
+                    s->origin);
+    if (!is_type(chunk, "IHDR") || be32(chunk) != IHDR_BYTES ||
+        (uint32_t)crc32(0, chunk + 4, 4 + IHDR_BYTES) != be32(chunk + 8 + IHDR_BYTES))
         DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG with a damaged header (IHDR); copy the file again", s->origin);
     const int colour = chunk[17];
     if (samples_of(colour) == 0)
@@ -69,11 +72,14 @@ static diffad_status walk_chunks(const diffad_image_source *s, png_walk *out)
     for (;;) {
         const unsigned char *chunk = s->data + at;
         if (s->bytes - at < FRAME || be32(chunk) > s->bytes - at - FRAME)
-            DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG cut off: the chunk at offset %zu ends past the file's %zu bytes; copy the file again",
-                        s->origin, at, s->bytes);
+            DIFFAD_FAIL(
+                DIFFAD_ERR_DATA,
+                "%s: PNG cut off: the chunk at offset %zu ends past the file's %zu bytes; copy the file again",
+                s->origin, at, s->bytes);
         const size_t length = be32(chunk);
         if (crc32_z(0, chunk + 4, length + 4) != be32(chunk + 8 + length))
-            DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG damaged: wrong checksum (CRC) of the chunk at offset %zu; copy the file again",
+            DIFFAD_FAIL(DIFFAD_ERR_DATA,
+                        "%s: PNG damaged: wrong checksum (CRC) of the chunk at offset %zu; copy the file again",
                         s->origin, at);
         at += FRAME + length;
         if (is_critical(chunk + 4))
@@ -95,7 +101,8 @@ static diffad_status check_content(const diffad_image_source *s, const diffad_im
     const int depth = s->data[SIGNATURE + 16], colour = s->data[SIGNATURE + 17];
     const uint64_t line = ((uint64_t)h->width * (uint64_t)samples_of(colour) * (uint64_t)depth + 7) / 8;
     if (line * (uint64_t)h->height > (w->idat_bytes + 64) * DEFLATE_RATIO)
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG of %d x %d pixels with only %llu bytes of image data; copy the file again",
+        DIFFAD_FAIL(DIFFAD_ERR_DATA,
+                    "%s: PNG of %d x %d pixels with only %llu bytes of image data; copy the file again",
                     s->origin, h->width, h->height, (unsigned long long)w->idat_bytes);
     if (colour == PALETTE && !w->has_palette)
         DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG with palette colours but no palette", s->origin);
@@ -161,11 +168,14 @@ static diffad_status fail_spng(const diffad_image_source *s, int error)
 {
     if (error == SPNG_EMEM)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no memory for decoding the PNG", s->origin);
-    DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG cannot be decoded: %s; copy the file again", s->origin, spng_strerror(error));
+    DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: PNG cannot be decoded: %s; copy the file again", s->origin,
+                spng_strerror(error));
 }
 
-/* Lines of an interlaced picture come several times, each time with more pixels, so that each needs its own place. */
-static int decode_lines(spng_ctx *ctx, const png_form *f, bool interlaced, unsigned char *lines, size_t stride, diffad_image *image)
+/* Lines of an interlaced picture come several times, each time with more pixels, so that each needs its own
+ * place. */
+static int decode_lines(spng_ctx *ctx, const png_form *f, bool interlaced, unsigned char *lines, size_t stride,
+                        diffad_image *image)
 {
     int error = spng_decode_image(ctx, NULL, 0, f->format, SPNG_DECODE_PROGRESSIVE);
     const size_t out_stride = (size_t)image->width * (size_t)image->channels;

@@ -9,7 +9,8 @@
 #include <limits.h>
 #include <string.h>
 
-#pragma GCC diagnostic ignored "-Wunused-function"  /* what stb_image declares and ONLY_... leaves out, or does not call */
+#pragma GCC diagnostic ignored                                                                                 \
+    "-Wunused-function" /* what stb_image declares and ONLY_... leaves out, or does not call */
 
 /* What one decoding may still take, and whether the machine had less; each thread decodes one image at a time. */
 static _Thread_local size_t budget;
@@ -67,7 +68,8 @@ diffad_status diffad_bmp_header(const diffad_image_source *s, diffad_image_heade
 {
     const unsigned char *d = s->data;
     if (s->bytes < FILE_HEADER + 12)
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: BMP cut off in its header after %zu bytes; copy the file again", s->origin, s->bytes);
+        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: BMP cut off in its header after %zu bytes; copy the file again",
+                    s->origin, s->bytes);
     const uint32_t header = le32(d + 14), offset = le32(d + 10);
     const bool old = header == 12;
     if (!old && (header < 40 || header > 124 || s->bytes < FILE_HEADER + (uint64_t)header))
@@ -76,11 +78,14 @@ diffad_status diffad_bmp_header(const diffad_image_source *s, diffad_image_heade
     const uint64_t width = old ? le16(d + 18) : le32(d + 18), height = (uint64_t)(tall < 0 ? -tall : tall);
     const uint32_t bits = le16(d + (old ? 24 : 28)), packing = old ? 0 : le32(d + 30);
     if (packing != 0 && packing != 3)
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: packed BMP (method %u) is not supported; convert it to PNG", s->origin, packing);
+        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: packed BMP (method %u) is not supported; convert it to PNG",
+                    s->origin, packing);
     DIFFAD_TRY(diffad_image_check_size(s, width, height));
     const uint64_t line = (width * bits + 31) / 32 * 4;
     if (offset > s->bytes || line * height > s->bytes - offset)
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: BMP cut off: %llu lines of %llu bytes from offset %u do not fit into %zu bytes; copy the file again",
+        DIFFAD_FAIL(DIFFAD_ERR_DATA,
+                    "%s: BMP cut off: %llu lines of %llu bytes from offset %u do not fit into %zu bytes; copy "
+                    "the file again",
                     s->origin, (unsigned long long)height, (unsigned long long)line, offset, s->bytes);
     *out = (diffad_image_header){ .width = (int)width, .height = (int)height, .channels = 3 };
     return DIFFAD_OK;
@@ -110,7 +115,8 @@ static diffad_status decode_wide(const diffad_image_source *s, const diffad_imag
 }
 #endif
 
-diffad_status diffad_stb_decode(const diffad_image_source *s, const diffad_image_header *expected, diffad_image *out)
+diffad_status diffad_stb_decode(const diffad_image_source *s, const diffad_image_header *expected,
+                                diffad_image *out)
 {
     if (s->bytes > INT_MAX)
         DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: file too large", s->origin);
@@ -128,10 +134,12 @@ diffad_status diffad_stb_decode(const diffad_image_source *s, const diffad_image
     if (memory_out)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no memory for decoding the image", s->origin);
     if (!pixels)
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: image cannot be decoded: %s; copy or convert the file", s->origin, stbi_failure_reason());
+        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: image cannot be decoded: %s; copy or convert the file", s->origin,
+                    stbi_failure_reason());
     if (w != expected->width || h != expected->height) {
         stbi_image_free(pixels);
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: the header contradicts itself about the size; copy or convert the file", s->origin);
+        DIFFAD_FAIL(DIFFAD_ERR_DATA,
+                    "%s: the header contradicts itself about the size; copy or convert the file", s->origin);
     }
     *out = (diffad_image){ .width = w, .height = h, .channels = expected->channels, .pixels = pixels };
     return DIFFAD_OK;

@@ -14,8 +14,11 @@
 diffad_status diffad_image_encode_png(const diffad_image *image, unsigned char **data, int64_t *bytes)
 {
     const size_t raw = (size_t)image->width * (size_t)image->height * (size_t)image->channels;
-    struct spng_ihdr ihdr = { .width = (uint32_t)image->width, .height = (uint32_t)image->height, .bit_depth = 8,
-                              .color_type = image->channels == 1 ? SPNG_COLOR_TYPE_GRAYSCALE : SPNG_COLOR_TYPE_TRUECOLOR };
+    struct spng_ihdr ihdr = { .width = (uint32_t)image->width,
+                              .height = (uint32_t)image->height,
+                              .bit_depth = 8,
+                              .color_type = image->channels == 1 ? SPNG_COLOR_TYPE_GRAYSCALE
+                                                                 : SPNG_COLOR_TYPE_TRUECOLOR };
     size_t size = 0;
     void *png = NULL;
     unsigned char *copy = NULL;
@@ -34,8 +37,9 @@ diffad_status diffad_image_encode_png(const diffad_image *image, unsigned char *
     free(png);                             /* libspng's own allocation */
     spng_ctx_free(ctx);
     if (error)
-        DIFFAD_FAIL(error == SPNG_EMEM ? DIFFAD_ERR_MEMORY : DIFFAD_ERR_INTERNAL, "a PNG of %d x %d pixels cannot be encoded: %s",
-                    image->width, image->height, spng_strerror(error));
+        DIFFAD_FAIL(error == SPNG_EMEM ? DIFFAD_ERR_MEMORY : DIFFAD_ERR_INTERNAL,
+                    "a PNG of %d x %d pixels cannot be encoded: %s", image->width, image->height,
+                    spng_strerror(error));
     *data = copy;
     *bytes = (int64_t)size;
     return DIFFAD_OK;
@@ -92,7 +96,8 @@ diffad_status diffad_image_encode_png(const diffad_image *image, unsigned char *
     diffad_release(lines);
     if (error != Z_OK) {
         diffad_release(png);
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "no memory for compressing a PNG of %d x %d pixels", image->width, image->height);
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "no memory for compressing a PNG of %d x %d pixels", image->width,
+                    image->height);
     }
     at = seal_chunk(at, "IDAT", packed);
     at = seal_chunk(at, "IEND", 0);

@@ -1,7 +1,8 @@
 /* loader.c: batches of training samples, made ahead by threads.
  *
- * Two batches exist: the one that the caller holds and the one behind it, which the threads fill meanwhile. Threads take
- * single samples; a sample depends on its number alone, so that who makes it, and when, does not matter. */
+ * Two batches exist: the one that the caller holds and the one behind it, which the threads fill meanwhile.
+ * Threads take single samples; a sample depends on its number alone, so that who makes it, and when, does not
+ * matter. */
 #include "data/dataset.h"
 #include "data/synth.h"
 #include "data/texture.h"
@@ -70,7 +71,8 @@ static diffad_status make_texture(const void *user, int i, uint8_t *pixels)
 static diffad_status fill_sample(worker *w, job *j, int i)
 {
     const diffad_loader_options *o = &w->loader->synth.options;
-    const size_t pixels = (size_t)o->width * (size_t)o->height, values = pixels * (size_t)o->channels, n = (size_t)i;
+    const size_t pixels = (size_t)o->width * (size_t)o->height, values = pixels * (size_t)o->channels,
+                 n = (size_t)i;
     return diffad_synth_sample(&w->loader->synth, w->space, j->first + i, j->batch.image + n * values,
                                o->anomalies ? j->batch.augmented + n * values : NULL,
                                o->anomalies ? j->batch.mask + n * pixels : NULL, j->batch.index + i);
@@ -122,7 +124,8 @@ static diffad_status start_workers(diffad_loader *l)
         w->loader = l;
         DIFFAD_TRY(diffad_synth_space_create(&l->synth.options, &w->space));
         if (pthread_create(&w->thread, NULL, work, w) != 0)
-            DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "the system gives no more than %d of %d loader threads; ask for fewer", i, count);
+            DIFFAD_FAIL(DIFFAD_ERR_MEMORY,
+                        "the system gives no more than %d of %d loader threads; ask for fewer", i, count);
         w->started = true;
     }
     return DIFFAD_OK;
@@ -144,14 +147,16 @@ static diffad_status reserve(const diffad_loader_options *o, job *j, int count)
     if (count <= j->capacity)
         return DIFFAD_OK;
     release_batch(j);
-    const size_t n = (size_t)count, pixels = (size_t)o->width * (size_t)o->height, values = pixels * (size_t)o->channels;
+    const size_t n = (size_t)count, pixels = (size_t)o->width * (size_t)o->height,
+                 values = pixels * (size_t)o->channels;
     j->batch.image = diffad_alloc_array(n, values * sizeof(float));
     j->batch.augmented = o->anomalies ? diffad_alloc_array(n, values * sizeof(float)) : NULL;
     j->batch.mask = o->anomalies ? diffad_alloc_array(n, pixels) : NULL;
     j->batch.index = diffad_alloc_array(n, sizeof(int));
     if (!j->batch.image || !j->batch.index || (o->anomalies && (!j->batch.augmented || !j->batch.mask))) {
         release_batch(j);
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "no memory for a batch of %d pictures of %d x %d pixels", count, o->width, o->height);
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "no memory for a batch of %d pictures of %d x %d pixels", count,
+                    o->width, o->height);
     }
     j->capacity = count;
     return DIFFAD_OK;
@@ -210,8 +215,15 @@ static void look_ahead(diffad_loader *l, const job *now, int64_t first, int coun
 
 diffad_loader_options diffad_loader_options_default(void)
 {
-    return (diffad_loader_options){ .width = 256, .height = 256, .channels = 3, .bgr = true, .range_lo = 0.0f, .range_hi = 1.0f,
-                                    .threads = 2, .rotate = true, .anomalies = true };
+    return (diffad_loader_options){ .width = 256,
+                                    .height = 256,
+                                    .channels = 3,
+                                    .bgr = true,
+                                    .range_lo = 0.0f,
+                                    .range_hi = 1.0f,
+                                    .threads = 2,
+                                    .rotate = true,
+                                    .anomalies = true };
 }
 
 static diffad_status open_pictures(diffad_loader *l)
@@ -219,8 +231,8 @@ static diffad_status open_pictures(diffad_loader *l)
     const diffad_loader_options *o = &l->synth.options;
     const size_t pixels = (size_t)o->width * (size_t)o->height;
     atomic_init(&l->budget, KEEP_BYTES);
-    DIFFAD_TRY(diffad_pictures_create(diffad_dataset_train_count(l->dataset), pixels * (size_t)o->channels, make_train, l, &l->budget,
-                                      &l->synth.train));
+    DIFFAD_TRY(diffad_pictures_create(diffad_dataset_train_count(l->dataset), pixels * (size_t)o->channels,
+                                      make_train, l, &l->budget, &l->synth.train));
     if (!o->anomalies)
         return DIFFAD_OK;
     if (o->textures)
@@ -281,7 +293,8 @@ void diffad_loader_destroy(diffad_loader *l)
 diffad_status diffad_loader_get(diffad_loader *l, int64_t first, int count, const diffad_batch **out)
 {
     if (first < 0 || count < 1 || first > INT64_MAX - 2 * (int64_t)count)
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "samples %lld and %d following: numbers count from 0", (long long)first, count);
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "samples %lld and %d following: numbers count from 0", (long long)first,
+                    count);
     job *j = NULL;
     pthread_mutex_lock(&l->lock);
     diffad_status st = job_for(l, first, count, &j);

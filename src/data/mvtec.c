@@ -48,7 +48,8 @@ char *diffad_mvtec_classes(const char *root)
     return copy;
 }
 
-diffad_status diffad_mvtec_mask(diffad_dataset *d, const char *folder, const char *defect, const char *image, char **mask)
+diffad_status diffad_mvtec_mask(diffad_dataset *d, const char *folder, const char *defect, const char *image,
+                                char **mask)
 {
     const char *base = diffad_path_base(image), *dot = strrchr(base, '.');
     const int stem = (int)(dot ? dot - base : (ptrdiff_t)strlen(base));
@@ -81,8 +82,10 @@ static diffad_status scan_kind(diffad_dataset *d, const char *folder, const char
         char *mask = NULL;
         DIFFAD_TRY(diffad_mvtec_mask(d, folder, kind, d->test.item[i].path, &mask));
         if (!mask && need_masks)
-            DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: its mask is missing in %s/ground_truth/%s (NAME_mask.png); add it, or remove ground_truth",
-                        d->test.item[i].path, folder, kind);
+            DIFFAD_FAIL(
+                DIFFAD_ERR_DATA,
+                "%s: its mask is missing in %s/ground_truth/%s (NAME_mask.png); add it, or remove ground_truth",
+                d->test.item[i].path, folder, kind);
         d->test.item[i].mask = mask;
     }
     return DIFFAD_OK;
@@ -120,8 +123,8 @@ static diffad_status load_mask(const diffad_item *item, diffad_image *mask)
         return DIFFAD_OK;
     const int w = mask->width, h = mask->height;
     diffad_image_release(mask);
-    DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: mask of %d x %d pixels for an image of %d x %d (%s); make them equal", item->mask, w, h,
-                image.width, image.height, item->path);
+    DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: mask of %d x %d pixels for an image of %d x %d (%s); make them equal",
+                item->mask, w, h, image.width, image.height, item->path);
 }
 
 static void nearest_mask(const diffad_image *from, int width, int height, uint8_t *mask)
@@ -141,7 +144,8 @@ diffad_status diffad_dataset_mask(const diffad_item *item, int width, int height
     if (width <= 0 || height <= 0)
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "mask of %d x %d pixels: sides must be positive", width, height);
     if (item->anomalous && !item->mask)
-        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: the data set has no mask of this image; pixel metrics need ground_truth", item->path);
+        DIFFAD_FAIL(DIFFAD_ERR_DATA,
+                    "%s: the data set has no mask of this image; pixel metrics need ground_truth", item->path);
     if (!item->anomalous) {
         memset(mask, 0, pixels);
         return DIFFAD_OK;

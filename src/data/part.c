@@ -28,7 +28,10 @@ const diffad_part diffad_parts[DIFFAD_PARTS] = {
     { "cloth", { "hole", "loose_thread", "stain" } },
 };
 
-static rgb mix(rgb a, rgb b, float t) { return (rgb){ a.r + t * (b.r - a.r), a.g + t * (b.g - a.g), a.b + t * (b.b - a.b) }; }
+static rgb mix(rgb a, rgb b, float t)
+{
+    return (rgb){ a.r + t * (b.r - a.r), a.g + t * (b.g - a.g), a.b + t * (b.b - a.b) };
+}
 static rgb scaled(rgb a, float f) { return (rgb){ a.r * f, a.g * f, a.b * f }; }
 
 /* 1 inside (distance below 0), 0 outside, one pixel wide in between. */
@@ -49,7 +52,8 @@ static float blob(const scene *s, float x, float y)
 /* How far outside a slightly bent stroke from the defect's place along its direction. */
 static float stroke(const scene *s, float x, float y, float width)
 {
-    const float u = (x - s->dx) * s->along_x + (y - s->dy) * s->along_y, v = (y - s->dy) * s->along_x - (x - s->dx) * s->along_y;
+    const float u = (x - s->dx) * s->along_x + (y - s->dy) * s->along_y,
+                v = (y - s->dy) * s->along_x - (x - s->dx) * s->along_y;
     const float across = fabsf(v - s->bend * (u * u - s->size * s->size)) - fmaxf(width, 0.7f * s->pixel);
     return fmaxf(across, fabsf(u) - s->size);
 }
@@ -74,7 +78,8 @@ static rgb washer(const scene *s, float x, float y, float *defect)
 {
     const float rx = x - s->cx, ry = y - s->cy, radius = sqrtf(rx * rx + ry * ry);
     float metal = cover(s, fmaxf(radius - outer, inner - radius));
-    const float ux = rx + 0.03f * s->shade_x, uy = ry + 0.03f * s->shade_y, shadow_radius = sqrtf(ux * ux + uy * uy);
+    const float ux = rx + 0.03f * s->shade_x, uy = ry + 0.03f * s->shade_y,
+                shadow_radius = sqrtf(ux * ux + uy * uy);
     const float shadow = fmaxf(0, 1 - fabsf(shadow_radius - (shadow_radius > 0.5f ? outer : inner)) / 0.06f);
     const rgb below = scaled(mat(s, x, y), 1 - 0.5f * shadow);
     rgb top = steel(s, x, y);
@@ -102,7 +107,8 @@ static rgb cloth(const scene *s, float x, float y, float *defect)
     const float across = checker ? fu : fv, along = checker ? fv : fu;
     const float round = sinf(3.1416f * across) * (0.7f + 0.3f * sinf(3.1416f * along));
     const float fibre = diffad_fractal_noise(s->seed + 5, checker ? u * 8 : u * 2, checker ? v * 2 : v * 8, 2);
-    const rgb yarn = checker ? (rgb){ 0.72f, 0.66f, 0.52f } : (rgb){ 0.62f, 0.57f, 0.47f }, ground = { 0.10f, 0.09f, 0.08f };
+    const rgb yarn = checker ? (rgb){ 0.72f, 0.66f, 0.52f } : (rgb){ 0.62f, 0.57f, 0.47f },
+              ground = { 0.10f, 0.09f, 0.08f };
     rgb colour = scaled(yarn, 0.45f + 0.5f * round + 0.2f * fibre);
     if (s->kind == HOLE) {
         *defect = cover(s, blob(s, x, y));
@@ -130,9 +136,12 @@ static scene draw_scene(const diffad_part *part, int defect, diffad_rng *r, int 
     s.shade_y = sinf(from);
 
     const float at = diffad_rng_between(r, 0, 6.2832f), direction = diffad_rng_between(r, 0, 6.2832f);
-    s.size = defect == LOOSE_THREAD && !is_washer ? diffad_rng_between(r, 0.18f, 0.45f) : diffad_rng_between(r, 0.08f, 0.19f);
+    s.size = defect == LOOSE_THREAD && !is_washer ? diffad_rng_between(r, 0.18f, 0.45f)
+                                                  : diffad_rng_between(r, 0.08f, 0.19f);
     s.size = fmaxf(s.size, 1.6f * s.pixel);
-    const float reach = !is_washer ? 0.6f * sqrtf(diffad_rng_uniform(r)) : defect == CHIP ? outer - 0.4f * s.size : (outer + inner) / 2;
+    const float reach = !is_washer       ? 0.6f * sqrtf(diffad_rng_uniform(r))
+                        : defect == CHIP ? outer - 0.4f * s.size
+                                         : (outer + inner) / 2;
     s.dx = s.cx + reach * cosf(at);
     s.dy = s.cy + reach * sinf(at);
     s.along_x = cosf(direction);

@@ -57,7 +57,8 @@ void diffad_perlin_draw(diffad_rng *r, int h, int w, float *angles, float *noise
     diffad_perlin(angles, ry, rx, h, w, noise);
 }
 
-/* Where an output pixel takes its value from: the upper left of four taps and the weights of the lower right ones. */
+/* Where an output pixel takes its value from: the upper left of four taps and the weights of the lower right
+ * ones. */
 typedef struct spot { int x, y; float fx, fy; } spot;
 typedef struct turn { double c, s, cx, cy; } turn;
 
@@ -109,7 +110,8 @@ void diffad_rotate_u8(const uint8_t *in, int h, int w, int channels, double degr
                 }
                 const bool all = inside(p, h, w);
                 const float v00 = all ? a[k] : TAP(0, 0), v01 = all ? a[channels + k] : TAP(0, 1);
-                const float v10 = all ? a[w * channels + k] : TAP(1, 0), v11 = all ? a[(w + 1) * channels + k] : TAP(1, 1);
+                const float v10 = all ? a[w * channels + k] : TAP(1, 0),
+                            v11 = all ? a[(w + 1) * channels + k] : TAP(1, 1);
                 const float top = v00 + p.fx * (v01 - v00), bottom = v10 + p.fx * (v11 - v10);
                 out[k] = (uint8_t)(top + p.fy * (bottom - top) + 0.5f);
             }
@@ -126,7 +128,8 @@ bool diffad_threshold(const float *noise, int h, int w, uint8_t *mask)
     return any;
 }
 
-void diffad_blend(const float *image, const float *source, const uint8_t *mask, int h, int w, int channels, float beta, float *out)
+void diffad_blend(const float *image, const float *source, const uint8_t *mask, int h, int w, int channels,
+                  float beta, float *out)
 {
     for (int64_t i = 0; i < (int64_t)h * w; i++)
         for (int64_t k = i * channels; k < (i + 1) * channels; k++)

@@ -29,7 +29,9 @@ diffad_status diffad_pictures_create(int count, size_t bytes_each, diffad_pictur
         diffad_release(kept);
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "no memory for a list of %d pictures", count);
     }
-    *p = (diffad_pictures){ .count = count, .bytes_each = bytes_each, .make = make, .user = user, .budget = budget, .kept = kept };
+    *p = (diffad_pictures){
+        .count = count, .bytes_each = bytes_each, .make = make, .user = user, .budget = budget, .kept = kept
+    };
     pthread_mutex_init(&p->lock, NULL);
     *out = p;
     return DIFFAD_OK;
@@ -123,7 +125,8 @@ void diffad_picture_planes(const uint8_t *pixels, const diffad_loader_options *o
 diffad_status diffad_loader_options_check(const diffad_loader_options *o)
 {
     if (o->width <= 0 || o->height <= 0 || o->width > MAX_SIDE || o->height > MAX_SIDE)
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "pictures of %d x %d pixels: sides must be 1..%d", o->width, o->height, MAX_SIDE);
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "pictures of %d x %d pixels: sides must be 1..%d", o->width, o->height,
+                    MAX_SIDE);
     if (o->channels != 1 && o->channels != 3)
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "pictures with %d channels: 1 and 3 exist", o->channels);
     if (!(o->range_lo < o->range_hi) || !isfinite(o->range_lo) || !isfinite(o->range_hi))
@@ -155,7 +158,9 @@ diffad_status diffad_picture_to_image(const float *planes, const diffad_loader_o
         for (size_t k = 0; k < 3; k++) {
             const size_t plane = o->channels == 1 ? 0 : o->bgr ? 2 - k : k;
             const float v = (planes[plane * count + i] - o->range_lo) / (o->range_hi - o->range_lo) * 255.0f;
-            out->pixels[3 * i + k] = (uint8_t)(v >= 255.0f ? 255 : v > 0.0f ? (int)(v + 0.5f) : 0);    /* not a number: 0 */
+            out->pixels[3 * i + k] = (uint8_t)(v >= 255.0f ? 255
+                                               : v > 0.0f  ? (int)(v + 0.5f)
+                                                           : 0); /* not a number: 0 */
         }
     return DIFFAD_OK;
 }

@@ -1,5 +1,5 @@
-/* pictures.h: a numbered set of pictures of one size, made when first asked for and kept while a shared budget lasts.
- * Any thread may ask at any time; what it gets never depends on what is kept. */
+/* pictures.h: a numbered set of pictures of one size, made when first asked for and kept while a shared budget
+ * lasts. Any thread may ask at any time; what it gets never depends on what is kept. */
 #ifndef DIFFAD_PICTURES_H
 #define DIFFAD_PICTURES_H
 

@@ -1,7 +1,8 @@
-/* resize.c: bilinear resize of 8-bit images with the fixed-point arithmetic of OpenCV's cv::resize (INTER_LINEAR).
+/* resize.c: bilinear resize of 8-bit images with the fixed-point arithmetic of OpenCV's cv::resize
+ * (INTER_LINEAR).
  *
- * Pixel centres are half-integers; weights have 11 bits. A line is first interpolated across into 32-bit sums, two such
- * lines then down: ((b0 (S0 >> 4)) >> 16) + ((b1 (S1 >> 4)) >> 16) + 2) >> 2. */
+ * Pixel centres are half-integers; weights have 11 bits. A line is first interpolated across into 32-bit sums,
+ * two such lines then down: ((b0 (S0 >> 4)) >> 16) + ((b1 (S1 >> 4)) >> 16) + 2) >> 2. */
 #include "data/image_internal.h"
 
 #include "base/sys.h"

@@ -1,7 +1,8 @@
 /* synth.c: simulated anomalies as DRAEM draws them.
  *
- * A picture is turned in three draws of ten. In half of the draws nothing else happens; in the others a texture, altered
- * by three augmenters, shows through a mask of thresholded Perlin noise: A = x (1-M) + (1-beta) T M + beta x M. */
+ * A picture is turned in three draws of ten. In half of the draws nothing else happens; in the others a
+ * texture, altered by three augmenters, shows through a mask of thresholded Perlin noise: A = x (1-M) +
+ * (1-beta) T M + beta x M. */
 #include "data/synth.h"
 
 #include "base/sys.h"
@@ -76,8 +77,9 @@ static void blend_planes(const diffad_synth *y, const float *blend, float *plane
 }
 
 /* Puts a texture where a drawn mask lets it through; an empty mask leaves `augmented` as it is. */
-static diffad_status add_anomaly(const diffad_synth *y, diffad_synth_space *w, diffad_rng *order, diffad_rng *synth, diffad_rng *augment,
-                                 const uint8_t *pixels, float *augmented, uint8_t *mask)
+static diffad_status add_anomaly(const diffad_synth *y, diffad_synth_space *w, diffad_rng *order,
+                                 diffad_rng *synth, diffad_rng *augment, const uint8_t *pixels,
+                                 float *augmented, uint8_t *mask)
 {
     const diffad_loader_options *o = &y->options;
     const int width = o->width, height = o->height;
@@ -103,11 +105,12 @@ static diffad_status add_anomaly(const diffad_synth *y, diffad_synth_space *w, d
     return DIFFAD_OK;
 }
 
-diffad_status diffad_synth_sample(const diffad_synth *y, diffad_synth_space *w, int64_t s, float *image, float *augmented,
-                                  uint8_t *mask, int *index)
+diffad_status diffad_synth_sample(const diffad_synth *y, diffad_synth_space *w, int64_t s, float *image,
+                                  float *augmented, uint8_t *mask, int *index)
 {
     const diffad_loader_options *o = &y->options;
-    const uint64_t seed = o->seed + ((uint64_t)s >> 32) * UINT64_C(0x9e3779b97f4a7c15);     /* a stream's number has 32 bits */
+    const uint64_t seed = o->seed + ((uint64_t)s >> 32) *
+                                        UINT64_C(0x9e3779b97f4a7c15); /* a stream's number has 32 bits */
     diffad_rng order = diffad_rng_make(seed, DIFFAD_RNG_ORDER, o->stage, (uint32_t)s);
     diffad_rng synth = diffad_rng_make(seed, DIFFAD_RNG_SYNTH, o->stage, (uint32_t)s);
     diffad_rng augment = diffad_rng_make(seed, DIFFAD_RNG_AUGMENT, o->stage, (uint32_t)s);

@@ -15,9 +15,9 @@ typedef struct diffad_synth_space diffad_synth_space;
 diffad_status diffad_synth_space_create(const diffad_loader_options *o, diffad_synth_space **out);
 void          diffad_synth_space_destroy(diffad_synth_space *s);
 
-/* Sample number s: planes [C,H,W], mask [H,W], the drawn training picture. augmented and mask are left alone without
- * anomalies. Depends on (seed, stage, s) alone. */
-diffad_status diffad_synth_sample(const diffad_synth *y, diffad_synth_space *space, int64_t s, float *image, float *augmented,
-                                  uint8_t *mask, int *index);
+/* Sample number s: planes [C,H,W], mask [H,W], the drawn training picture. augmented and mask are left alone
+ * without anomalies. Depends on (seed, stage, s) alone. */
+diffad_status diffad_synth_sample(const diffad_synth *y, diffad_synth_space *space, int64_t s, float *image,
+                                  float *augmented, uint8_t *mask, int *index);
 
 #endif

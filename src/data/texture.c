@@ -28,7 +28,8 @@ float diffad_smooth_noise(uint32_t seed, float x, float y)
     const float bx = floorf(x), by = floorf(y);
     const int32_t i = (int32_t)bx, j = (int32_t)by;
     const float fx = x - bx, fy = y - by, tx = fx * fx * (3 - 2 * fx), ty = fy * fy * (3 - 2 * fy);
-    const float a = lattice(seed, i, j), b = lattice(seed, i + 1, j), c = lattice(seed, i, j + 1), d = lattice(seed, i + 1, j + 1);
+    const float a = lattice(seed, i, j), b = lattice(seed, i + 1, j), c = lattice(seed, i, j + 1),
+                d = lattice(seed, i + 1, j + 1);
     const float top = a + tx * (b - a), bottom = c + tx * (d - c);
     return top + ty * (bottom - top);
 }
@@ -97,8 +98,11 @@ static float spots(const field *f, float x, float y)
 
 static field draw_field(diffad_rng *r)
 {
-    field f = { .seed = diffad_rng_u32(r), .rate = diffad_rng_between(r, 3, 16), .warp = diffad_rng_between(r, 0, 1),
-                .octaves = 2 + (int)diffad_rng_below(r, 4), .points = 10 + (int)diffad_rng_below(r, POINTS - 9) };
+    field f = { .seed = diffad_rng_u32(r),
+                .rate = diffad_rng_between(r, 3, 16),
+                .warp = diffad_rng_between(r, 0, 1),
+                .octaves = 2 + (int)diffad_rng_below(r, 4),
+                .points = 10 + (int)diffad_rng_below(r, POINTS - 9) };
     const float angle = diffad_rng_between(r, 0, 6.2832f);
     f.c = cosf(angle);
     f.s = sinf(angle);

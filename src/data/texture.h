@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-/* Smooth noise in [0,1] with one lattice point per unit; `octaves` of it, each of half the weight and twice the rate. */
+/* Smooth noise in [0,1] with one lattice point per unit; `octaves` of it, each of half the weight and twice the
+ * rate. */
 float diffad_smooth_noise(uint32_t seed, float x, float y);
 float diffad_fractal_noise(uint32_t seed, float x, float y, int octaves);
 

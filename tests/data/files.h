@@ -51,7 +51,8 @@ static inline unsigned char *slurp(const char *path, size_t *bytes)
 {
     unsigned char *data = NULL;
     int64_t n = 0;
-    cr_assert_eq(diffad_file_read(path, INT64_C(1) << 30, DIFFAD_ERR_DATA, &data, &n), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_assert_eq(diffad_file_read(path, INT64_C(1) << 30, DIFFAD_ERR_DATA, &data, &n), DIFFAD_OK, "%s",
+                 diffad_error_detail());
     *bytes = (size_t)n;
     return data;
 }
@@ -89,6 +90,8 @@ static inline void from_hex(const char *hex, uint8_t *to)
 }
 
 #define MUST(call) cr_assert_eq((call), DIFFAD_OK, "%s", diffad_error_detail())
-#define SAYS(text) cr_expect_not_null(strstr(diffad_error_detail(), text), "expected \"%s\" in: %s", text, diffad_error_detail())
+#define SAYS(text)                                                                                             \
+    cr_expect_not_null(strstr(diffad_error_detail(), text), "expected \"%s\" in: %s", text,                    \
+                       diffad_error_detail())
 
 #endif

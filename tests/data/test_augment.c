@@ -16,7 +16,8 @@ static void expect_grey(const diffad_canvas *c, const uint8_t *want)
 {
     for (int i = 0; i < c->w * c->h; i++)
         for (int k = 0; k < 3; k++)
-            cr_expect_eq(c->pixels[3 * i + k], want[i], "expected %d got %d at pixel %d channel %d", want[i], c->pixels[3 * i + k], i, k);
+            cr_expect_eq(c->pixels[3 * i + k], want[i], "expected %d got %d at pixel %d channel %d", want[i],
+                         c->pixels[3 * i + k], i, k);
 }
 
 Test(augment, gamma_is_a_power_of_each_channel_cut_to_an_integer)
@@ -32,7 +33,8 @@ Test(augment, gamma_is_a_power_of_each_channel_cut_to_an_integer)
 
 Test(augment, brightness_of_grey_is_scaled_and_shifted_in_the_given_order)
 {
-    static const diffad_space exact[] = { DIFFAD_SPACE_YCRCB, DIFFAD_SPACE_HSV, DIFFAD_SPACE_HLS, DIFFAD_SPACE_YUV };
+    static const diffad_space exact[] = { DIFFAD_SPACE_YCRCB, DIFFAD_SPACE_HSV, DIFFAD_SPACE_HLS,
+                                          DIFFAD_SPACE_YUV };
     for (int s = 0; s < 4; s++) {
         diffad_canvas c = grey_canvas(4, 1, (uint8_t[]){ 0, 100, 200, 250 });
         diffad_augment_brightness(&c, exact[s], 1.2f, 10, false);
@@ -50,7 +52,8 @@ Test(augment, brightness_in_lab_and_luv_keeps_grey_grey)
         diffad_canvas c = grey_canvas(3, 1, (uint8_t[]){ 40, 128, 220 });
         diffad_augment_brightness(&c, (diffad_space)s, 1, 0, false);
         for (int i = 0; i < 9; i++)
-            cr_expect_float_eq(c.pixels[i], ((int[]){ 40, 128, 220 })[i / 3], 2.01, "space %d at %d: %d", s, i, c.pixels[i]);
+            cr_expect_float_eq(c.pixels[i], ((int[]){ 40, 128, 220 })[i / 3], 2.01, "space %d at %d: %d", s, i,
+                               c.pixels[i]);
     }
 }
 
@@ -76,7 +79,8 @@ Test(augment, hue_turns_on_a_circle_and_saturation_is_clipped)
     diffad_canvas c = grey_canvas(1, 1, (uint8_t[]){ 0 });
     memcpy(c.pixels, (uint8_t[]){ 255, 0, 0 }, 3);
 
-    diffad_augment_hue_saturation(&c, 43, 50);      /* 43 / 255 * 180 = 30.35: 30 steps of 2 degrees, red to yellow */
+    diffad_augment_hue_saturation(&c, 43,
+                                  50); /* 43 / 255 * 180 = 30.35: 30 steps of 2 degrees, red to yellow */
     cr_expect_arr_eq(c.pixels, ((uint8_t[]){ 255, 255, 0 }), 3);
     diffad_augment_hue_saturation(&c, -43, -50);    /* back, and saturation 205: 255 (1 - 205/255) = 50 */
     cr_expect_arr_eq(c.pixels, ((uint8_t[]){ 255, 50, 50 }), 3);
@@ -108,7 +112,7 @@ Test(augment, autocontrast_stretches_what_the_cutoff_leaves)
 {
     static const uint8_t in[10] = { 50, 100, 100, 100, 100, 150, 150, 150, 150, 250 };
     diffad_canvas c = grey_canvas(10, 1, in);
-    diffad_augment_autocontrast(&c, 0);             /* 50..250: (100 - 50) 255/200 = 63.75, (150 - 50) 255/200 = 127.5 */
+    diffad_augment_autocontrast(&c, 0); /* 50..250: (100 - 50) 255/200 = 63.75, (150 - 50) 255/200 = 127.5 */
     expect_grey(&c, (uint8_t[]){ 0, 63, 63, 63, 63, 127, 127, 127, 127, 255 });
 
     c = grey_canvas(10, 1, in);

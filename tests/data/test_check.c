@@ -70,7 +70,8 @@ Test(check, every_fault_is_counted_and_named)
     cr_assert_eq(c->size_count, 2);
     cr_expect(c->sizes[0].width == 9 && c->sizes[0].count == 5 && c->sizes[1].count == 4);
     cr_expect_eq(r->finding_count, 7);
-    cr_expect(finds(r, "test/good/1.png") && finds(r, "bad/1_mask.png") && finds(r, "test/bad/4.png") && finds(r, "train/good/1.png"));
+    cr_expect(finds(r, "test/good/1.png") && finds(r, "bad/1_mask.png") && finds(r, "test/bad/4.png") &&
+              finds(r, "train/good/1.png"));
     diffad_data_report_release(r);
 }
 

@@ -2,7 +2,11 @@
 #include "data/augment.h"
 #include "data/files.h"
 
-static const struct { diffad_space space; const char *name; uint8_t red[3], green[3], white[3], dusk[3]; } known[] = {
+static const struct {
+    diffad_space space;
+    const char *name;
+    uint8_t red[3], green[3], white[3], dusk[3];
+} known[] = {
     /* As cv2.cvtColor gives them for (255,0,0), (0,255,0), (255,255,255), (90,60,120). */
     { DIFFAD_SPACE_YCRCB, "YCrCb", { 76, 255, 85 }, { 150, 21, 43 }, { 255, 128, 128 }, { 76, 138, 153 } },
     { DIFFAD_SPACE_HSV, "HSV", { 0, 255, 255 }, { 60, 255, 255 }, { 0, 0, 255 }, { 135, 128, 120 } },
@@ -19,13 +23,16 @@ Test(colour, known_colours_have_their_known_values)
         diffad_colour_to(known[s].space, p, 4);
         const uint8_t *want[4] = { known[s].red, known[s].green, known[s].white, known[s].dusk };
         for (int i = 0; i < 12; i++)
-            cr_expect_float_eq(p[i], want[i / 3][i % 3], 1.01, "%s: expected %d got %d at %d", known[s].name, want[i / 3][i % 3], p[i], i);
+            cr_expect_float_eq(p[i], want[i / 3][i % 3], 1.01, "%s: expected %d got %d at %d", known[s].name,
+                               want[i / 3][i % 3], p[i], i);
     }
 }
 
 Test(colour, there_and_back_stays_near)
 {
-    static const int bound[] = { 3, 4, 5, 6, 9, 3 };      /* chroma has few levels; strong colours would be clipped */
+    static const int bound[] = {
+        3, 4, 5, 6, 9, 3
+    }; /* chroma has few levels; strong colours would be clipped */
     for (int s = 0; s < 6; s++) {
         uint8_t in[512 * 3], p[512 * 3];
         long sum = 0;

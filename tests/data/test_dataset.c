@@ -43,7 +43,8 @@ Test(dataset, mvtec_layout_is_read_in_sorted_order)
     cr_expect_eq(diffad_dataset_train_count(d), 3);
     cr_expect_eq(diffad_dataset_holdout_count(d), 0);
     cr_assert_eq(diffad_dataset_test_count(d), 4);
-    static const char *const paths[] = { "test/broken/000.png", "test/broken/001.png", "test/cut/000.PNG", "test/good/000.png" };
+    static const char *const paths[] = { "test/broken/000.png", "test/broken/001.png", "test/cut/000.PNG",
+                                         "test/good/000.png" };
     static const char *const kinds[] = { "broken", "broken", "cut", "good" };
     for (int i = 0; i < 4; i++) {
         const diffad_item *item = diffad_dataset_test(d, i);
@@ -72,7 +73,9 @@ Test(dataset, a_class_folder_opens_without_a_name_too)
 
 Test(dataset, a_plain_folder_holds_every_tenth_image_back)
 {
-    static const int cases[][3] = { { 1, 1, 0 }, { 2, 1, 1 }, { 9, 8, 1 }, { 10, 9, 1 }, { 25, 23, 2 } };      /* images, train, held */
+    static const int cases[][3] = {
+        { 1, 1, 0 }, { 2, 1, 1 }, { 9, 8, 1 }, { 10, 9, 1 }, { 25, 23, 2 }
+    }; /* images, train, held */
     for (int c = 0; c < 5; c++) {
         char folder[32], file[64];
         snprintf(folder, sizeof folder, "plain%d", c);
@@ -127,7 +130,8 @@ Test(dataset, a_set_without_ground_truth_opens_without_masks)
     diffad_dataset_close(d);
 }
 
-/* Left half set, 8x8, to 4x4: whole cells stay; to 3x3: the middle column is a mix, which official truncation drops. */
+/* Left half set, 8x8, to 4x4: whole cells stay; to 3x3: the middle column is a mix, which official truncation
+ * drops. */
 Test(dataset, official_masks_keep_only_pixels_that_stay_full)
 {
     diffad_image truth;
@@ -152,7 +156,8 @@ Test(dataset, official_masks_keep_only_pixels_that_stay_full)
         cr_expect_eq(mask[i], i % 3 < 2, "nearest of three at %d", i);
     MUST(diffad_dataset_mask(&item, 3, 3, true, mask));
     for (int i = 0; i < 9; i++)
-        cr_expect_eq(mask[i], i % 3 < 2, "official of three at %d", i);   /* centre column: source 3.5, between 3 and 4 */
+        cr_expect_eq(mask[i], i % 3 < 2, "official of three at %d",
+                     i); /* centre column: source 3.5, between 3 and 4 */
     diffad_image_release(&truth);
 }
 

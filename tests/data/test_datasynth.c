@@ -1,7 +1,9 @@
 /* test_datasynth.c: the procedural data set. */
 #include "data/files.h"
 
-static const diffad_synth_options options = { .size = 64, .train = 3, .test_good = 2, .test_bad = 7, .textures = 4, .seed = 9 };
+static const diffad_synth_options options = {
+    .size = 64, .train = 3, .test_good = 2, .test_bad = 7, .textures = 4, .seed = 9
+};
 
 Test(datasynth, makes_two_complete_classes_and_textures)
 {
@@ -56,8 +58,8 @@ Test(datasynth, the_same_seed_makes_the_same_files_and_another_does_not)
     MUST(diffad_data_synth(joined(temporary(), "b"), &options));
     MUST(diffad_data_synth(joined(temporary(), "c"), &other));
 
-    static const char *const files[] = { "washer/train/good/001.png", "cloth/test/hole/000.png", "cloth/ground_truth/stain/001_mask.png",
-                                         "textures/003.png" };
+    static const char *const files[] = { "washer/train/good/001.png", "cloth/test/hole/000.png",
+                                         "cloth/ground_truth/stain/001_mask.png", "textures/003.png" };
     for (int i = 0; i < 4; i++) {
         size_t n[3];
         unsigned char *data[3];

@@ -1,5 +1,5 @@
-/* test_faults.c: memory that runs out at any point is reported as such, and nothing is left behind (see the run with
- * sanitizers). */
+/* test_faults.c: memory that runs out at any point is reported as such, and nothing is left behind (see the run
+ * with sanitizers). */
 #include "data/files.h"
 
 #include <stdatomic.h>
@@ -26,7 +26,8 @@ static void run_out(diffad_status (*action)(void), const char *what)
         st = action();
         diffad_sys.alloc = true_alloc;
         diffad_sys.resize = true_resize;
-        cr_assert(st == DIFFAD_OK || st == DIFFAD_ERR_MEMORY, "%s, allocation %d: %s: %s", what, n, diffad_status_name(st), diffad_error_detail());
+        cr_assert(st == DIFFAD_OK || st == DIFFAD_ERR_MEMORY, "%s, allocation %d: %s: %s", what, n,
+                  diffad_status_name(st), diffad_error_detail());
     }
     cr_assert_eq(st, DIFFAD_OK, "%s never succeeds", what);
     cr_assert_gt(n, 1, "%s allocates nothing", what);
@@ -53,7 +54,8 @@ static diffad_status load_and_save(void)
 
 Test(faults, images)
 {
-    static const char *const files[] = { "rgb8.png", "grey8.png", "rgba16_interlaced.png", "cmyk.jpg", "rgb24.bmp" };
+    static const char *const files[] = { "rgb8.png", "grey8.png", "rgba16_interlaced.png", "cmyk.jpg",
+                                         "rgb24.bmp" };
     for (int i = 0; i < 5; i++) {
         file = joined(test_file("images"), files[i]);
         run_out(load_and_save, files[i]);

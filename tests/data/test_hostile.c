@@ -1,11 +1,13 @@
-/* test_hostile.c: files that are damaged, lie about themselves, or blow up. None may crash, none may pass for an image. */
+/* test_hostile.c: files that are damaged, lie about themselves, or blow up. None may crash, none may pass for
+ * an image. */
 #include "data/files.h"
 
 #include <sys/resource.h>
 #include <zlib.h>
 
-static const char *const samples[] = { "rgb8.png", "rgba16_interlaced.png", "palette8_trns.png", "baseline.jpg", "progressive.jpg",
-                                       "cmyk.jpg", "rgb24.bmp", "palette8.bmp" };
+static const char *const samples[] = { "rgb8.png",     "rgba16_interlaced.png", "palette8_trns.png",
+                                       "baseline.jpg", "progressive.jpg",       "cmyk.jpg",
+                                       "rgb24.bmp",    "palette8.bmp" };
 enum { SAMPLES = sizeof samples / sizeof *samples };
 
 static diffad_status parse(const void *data, size_t bytes)
@@ -20,7 +22,8 @@ static diffad_status parse(const void *data, size_t bytes)
 
 static size_t put_chunk(unsigned char *to, const char *type, const void *data, size_t bytes)
 {
-    const unsigned char length[4] = { (unsigned char)(bytes >> 24), (unsigned char)(bytes >> 16), (unsigned char)(bytes >> 8), (unsigned char)bytes };
+    const unsigned char length[4] = { (unsigned char)(bytes >> 24), (unsigned char)(bytes >> 16),
+                                      (unsigned char)(bytes >> 8), (unsigned char)bytes };
     memcpy(to, length, 4);
     memcpy(to + 4, type, 4);
     if (bytes)
@@ -97,7 +100,8 @@ Test(hostile, a_file_cut_off_at_any_byte_is_refused)
         for (size_t cut = 0; cut < bytes; cut++) {
             unsigned char *part = malloc(cut ? cut : 1);       /* its own block, so that reading past it shows */
             memcpy(part, data, cut);
-            cr_assert_eq(parse(part, cut), DIFFAD_ERR_DATA, "%s cut off after %zu of %zu bytes was accepted", samples[i], cut, bytes);
+            cr_assert_eq(parse(part, cut), DIFFAD_ERR_DATA, "%s cut off after %zu of %zu bytes was accepted",
+                         samples[i], cut, bytes);
             free(part);
         }
         diffad_release(data);
@@ -139,7 +143,8 @@ Test(hostile, no_changed_byte_of_any_file_does_harm)
             for (int change = 1; change < 256; change += 50) {
                 data[i] = (unsigned char)(data[i] + change);
                 const diffad_status st = parse(data, bytes);
-                cr_assert(st == DIFFAD_OK || st == DIFFAD_ERR_DATA, "%s: byte %zu: %s", samples[f], i, diffad_error_detail());
+                cr_assert(st == DIFFAD_OK || st == DIFFAD_ERR_DATA, "%s: byte %zu: %s", samples[f], i,
+                          diffad_error_detail());
                 data[i] = (unsigned char)(data[i] - change);
             }
         diffad_release(data);
@@ -159,7 +164,8 @@ Test(hostile, damaged_jpegs_give_the_same_answer_twice)
         free(dirt);
         cr_assert_eq(diffad_image_parse("b", data, bytes, 3, NULL, &b), first);
         if (first == DIFFAD_OK)
-            cr_assert(a.width == b.width && a.height == b.height && memcmp(a.pixels, b.pixels, (size_t)(a.width * a.height * 3)) == 0);
+            cr_assert(a.width == b.width && a.height == b.height &&
+                      memcmp(a.pixels, b.pixels, (size_t)(a.width * a.height * 3)) == 0);
         diffad_image_release(&a);
         diffad_image_release(&b);
         data[i] ^= 0x10;
@@ -213,7 +219,8 @@ Test(hostile, one_pixel_that_inflates_to_200_megabytes_stays_small)
     unsigned char *idat = malloc(room), *png = malloc(room + 200);
     const size_t idat_bytes = deflate_zeros(200u << 20, idat, room);
 
-    (void)parse(png, make_png(png, 1, 1, idat, idat_bytes));      /* a picture with a tail, or an error: both are fine */
+    (void)parse(png,
+                make_png(png, 1, 1, idat, idat_bytes)); /* a picture with a tail, or an error: both are fine */
 
     cr_expect_lt(peak_mib(), 100);
     free(idat);
@@ -222,10 +229,12 @@ Test(hostile, one_pixel_that_inflates_to_200_megabytes_stays_small)
 
 Test(hostile, the_limits_are_the_callers)
 {
-    const diffad_image_limits pixels = { .max_pixels = 76, .max_file_bytes = 1 << 20 }, bytes = { .max_pixels = 1 << 20, .max_file_bytes = 50 };
+    const diffad_image_limits pixels = { .max_pixels = 76, .max_file_bytes = 1 << 20 },
+                              bytes = { .max_pixels = 1 << 20, .max_file_bytes = 50 };
     diffad_image image;
 
-    cr_expect_eq(diffad_image_load(test_file("images/rgb8.png"), 0, &pixels, &image), DIFFAD_ERR_DATA);      /* 11 x 7 = 77 */
+    cr_expect_eq(diffad_image_load(test_file("images/rgb8.png"), 0, &pixels, &image),
+                 DIFFAD_ERR_DATA); /* 11 x 7 = 77 */
     cr_expect_eq(diffad_image_load(test_file("images/rgb8.png"), 0, &bytes, &image), DIFFAD_ERR_DATA);
 }
 

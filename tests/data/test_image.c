@@ -17,11 +17,11 @@ Test(image, every_kind_of_file_gives_the_expected_pixels)
         MUST(diffad_image_load(joined(test_file("images"), e->name), 0, NULL, &image));
 
         from_hex(e->hex, want);
-        cr_assert(image.width == e->width && image.height == e->height && image.channels == e->channels, "%s: %d x %d x %d", e->name,
-                  image.width, image.height, image.channels);
+        cr_assert(image.width == e->width && image.height == e->height && image.channels == e->channels,
+                  "%s: %d x %d x %d", e->name, image.width, image.height, image.channels);
         for (int k = 0; k < e->width * e->height * e->channels; k++)
-            cr_assert_leq(abs(image.pixels[k] - want[k]), tolerance(e->name), "%s: expected %d got %d at %d", e->name, want[k],
-                          image.pixels[k], k);
+            cr_assert_leq(abs(image.pixels[k] - want[k]), tolerance(e->name), "%s: expected %d got %d at %d",
+                          e->name, want[k], image.pixels[k], k);
         diffad_image_release(&image);
     }
 }

@@ -7,7 +7,9 @@ enum { SIDE = 32, PIXELS = SIDE * SIDE, MAX_VALUES = 3 * PIXELS };
 
 static const char *set_folder(void)
 {
-    const diffad_synth_options o = { .size = SIDE, .train = 6, .test_good = 1, .test_bad = 1, .textures = 5, .seed = 3 };
+    const diffad_synth_options o = {
+        .size = SIDE, .train = 6, .test_good = 1, .test_bad = 1, .textures = 5, .seed = 3
+    };
     const char *folder = joined(temporary(), "set");
     if (!diffad_path_exists(folder))
         MUST(diffad_data_synth(folder, &o));
@@ -74,7 +76,8 @@ Test(loader, thread_count_and_batch_size_change_no_sample)
         o.threads = cases[c][0];
         sample *got = load_all(o, 48, cases[c][1]);
         for (int i = 0; i < 48; i++)
-            cr_assert_eq(memcmp(&got[i], &want[i], sizeof *got), 0, "sample %d with %d threads, batches of %d", i, cases[c][0], cases[c][1]);
+            cr_assert_eq(memcmp(&got[i], &want[i], sizeof *got), 0, "sample %d with %d threads, batches of %d",
+                         i, cases[c][0], cases[c][1]);
         free(got);
     }
     free(want);
@@ -94,7 +97,8 @@ Test(loader, random_access_equals_sequential_access)
         MUST(diffad_loader_get(l, starts[c], 4, &b));
         for (int i = 0; i < 4; i++) {
             copy_sample(b, &o, i, &got);
-            cr_assert_eq(memcmp(&got, &want[starts[c] + i], sizeof got), 0, "sample %lld", (long long)starts[c] + i);
+            cr_assert_eq(memcmp(&got, &want[starts[c] + i], sizeof got), 0, "sample %lld",
+                         (long long)starts[c] + i);
         }
     }
     MUST(diffad_loader_get(l, starts[7], 12, &b));      /* over the end of 32 bits: sample 2^32 is not sample 0 */
@@ -146,7 +150,8 @@ Test(loader, half_of_the_samples_are_anomalous_and_change_only_under_the_mask)
     }
 
     cr_expect_eq(drawn, 63);
-    cr_expect(anomalous > 120 && anomalous < 210, "%d of %d", anomalous, COUNT);      /* some masks of the other half are empty */
+    cr_expect(anomalous > 120 && anomalous < 210, "%d of %d", anomalous,
+              COUNT); /* some masks of the other half are empty */
     free(all);
 }
 

@@ -14,7 +14,8 @@ Test(perlin, noise_equals_the_independent_one)
     diffad_perlin(fixture_angles, FIXTURE_RY, FIXTURE_RX, SIDE, SIDE, noise);
 
     for (int i = 0; i < PIXELS; i++)
-        cr_assert_float_eq(noise[i], fixture_noise[i], 2e-6, "expected %g got %g at %d", fixture_noise[i], noise[i], i);
+        cr_assert_float_eq(noise[i], fixture_noise[i], 2e-6, "expected %g got %g at %d", fixture_noise[i],
+                           noise[i], i);
 }
 
 Test(perlin, rotation_equals_the_independent_one)
@@ -24,7 +25,8 @@ Test(perlin, rotation_equals_the_independent_one)
     diffad_rotate(fixture_noise, SIDE, SIDE, 1, fixture_degrees, rotated);
 
     for (int i = 0; i < PIXELS; i++)
-        cr_assert_float_eq(rotated[i], fixture_rotated[i], 2e-6, "expected %g got %g at %d", fixture_rotated[i], rotated[i], i);
+        cr_assert_float_eq(rotated[i], fixture_rotated[i], 2e-6, "expected %g got %g at %d", fixture_rotated[i],
+                           rotated[i], i);
 }
 
 /* One cell of 2x2 pixels: at (row 1, column 0), down = 0.5, right = 0, so that only the two left corners count. */
@@ -35,11 +37,13 @@ Test(perlin, the_axis_of_rows_goes_with_the_cosine)
 
     diffad_perlin((float[]){ 0, 0, 0, 0 }, 1, 1, 2, 2, noise);
     cr_expect_float_eq(noise[0], 0, 1e-7);
-    cr_expect_float_eq(noise[2], sqrt(2) * 0.5 * (0.5 + -0.5), 1e-6);      /* cos 0 * 0.5 above, cos 0 * -0.5 below, fade 1/2 */
+    cr_expect_float_eq(noise[2], sqrt(2) * 0.5 * (0.5 + -0.5),
+                       1e-6); /* cos 0 * 0.5 above, cos 0 * -0.5 below, fade 1/2 */
     diffad_perlin((float[]){ 0, 0, quarter, quarter }, 1, 1, 2, 2, noise);
-    cr_expect_float_eq(noise[2], sqrt(2) * 0.5 * 0.5, 1e-6);               /* below: sin only, and the column offset is 0 */
+    cr_expect_float_eq(noise[2], sqrt(2) * 0.5 * 0.5, 1e-6); /* below: sin only, and the column offset is 0 */
     diffad_perlin((float[]){ quarter, 0, 0, 0 }, 1, 1, 2, 2, noise);
-    cr_expect_float_eq(noise[1], sqrt(2) * 0.5 * 0.5, 1e-6);               /* one pixel right: sin * 0.5 on the left, 0 on the right */
+    cr_expect_float_eq(noise[1], sqrt(2) * 0.5 * 0.5,
+                       1e-6); /* one pixel right: sin * 0.5 on the left, 0 on the right */
 }
 
 Test(perlin, quarter_turns_move_pixels_exactly)
@@ -97,7 +101,8 @@ Test(perlin, blending_mixes_only_under_the_mask)
 {
     float out[4];
 
-    diffad_blend((float[]){ 0.2f, 0.4f, 0.2f, 0.4f }, (float[]){ 1, 0, 1, 0 }, (uint8_t[]){ 0, 1 }, 1, 2, 2, 0.25f, out);
+    diffad_blend((float[]){ 0.2f, 0.4f, 0.2f, 0.4f }, (float[]){ 1, 0, 1, 0 }, (uint8_t[]){ 0, 1 }, 1, 2, 2,
+                 0.25f, out);
 
     cr_expect_eq(out[0], 0.2f);
     cr_expect_eq(out[1], 0.4f);
@@ -107,7 +112,9 @@ Test(perlin, blending_mixes_only_under_the_mask)
 
 Test(perlin, cell_counts_divide_the_side_and_all_of_them_occur)
 {
-    static const struct { int side, counts; } cases[] = { { 256, 6 }, { 128, 6 }, { 32, 5 }, { 96, 6 }, { 100, 3 }, { 7, 1 }, { 1, 1 }, { 2, 1 } };
+    static const struct {
+        int side, counts;
+    } cases[] = { { 256, 6 }, { 128, 6 }, { 32, 5 }, { 96, 6 }, { 100, 3 }, { 7, 1 }, { 1, 1 }, { 2, 1 } };
     diffad_rng r = diffad_rng_make(1, DIFFAD_RNG_TEST, 0, 0);
     for (int c = 0; c < 8; c++) {
         int seen = 0;

@@ -12,8 +12,8 @@ Test(resize, equals_opencv_bit_for_bit)
         from_hex(resized[i].hex, want);
         MUST(diffad_image_resize(&image, resized[i].width, resized[i].height, &small));
         for (int k = 0; k < resized[i].width * resized[i].height * 3; k++)
-            cr_assert_eq(small.pixels[k], want[k], "%d x %d: expected %d got %d at %d", resized[i].width, resized[i].height, want[k],
-                         small.pixels[k], k);
+            cr_assert_eq(small.pixels[k], want[k], "%d x %d: expected %d got %d at %d", resized[i].width,
+                         resized[i].height, want[k], small.pixels[k], k);
         diffad_image_release(&small);
     }
     diffad_image_release(&image);

@@ -23,7 +23,8 @@ Test(texture, textures_have_structure_and_differ)
 Test(texture, noise_is_smooth_and_stays_within_bounds)
 {
     for (int i = 0; i < 2000; i++) {
-        const float x = (float)i * 0.037f - 30, a = diffad_smooth_noise(8, x, 0.3f), b = diffad_smooth_noise(8, x + 0.001f, 0.3f);
+        const float x = (float)i * 0.037f - 30, a = diffad_smooth_noise(8, x, 0.3f),
+                    b = diffad_smooth_noise(8, x + 0.001f, 0.3f);
         const float f = diffad_fractal_noise(8, x, 0.3f, 4);
         cr_assert(a >= 0 && a <= 1 && f >= 0 && f <= 1);
         cr_assert_float_eq(a, b, 0.003);
