@@ -18,6 +18,13 @@
 
 static vfloat sigmoid(vfloat x) { return 1.0f / (1.0f + exp(-x)); }
 
+/* The sigmoid's slope without the cancellation of s (1 - s). */
+static vfloat bell(vfloat x)
+{
+    const vfloat e = exp(-fabs(x));
+    return e / ((1.0f + e) * (1.0f + e));
+}
+
 #if F == 0
 #define VALUE x * sigmoid(x)
 #define SLOPE sigmoid(x) * (1.0f + x * (1.0f - sigmoid(x)))
@@ -29,10 +36,10 @@ static vfloat sigmoid(vfloat x) { return 1.0f / (1.0f + exp(-x)); }
 #define PRODUCT select(A * dy, dy, x > ZERO)
 #elif F == 3
 #define VALUE tanh(x)
-#define SLOPE 1.0f - tanh(x) * tanh(x)
+#define SLOPE 4.0f * bell(2.0f * x)
 #elif F == 4
 #define VALUE sigmoid(x)
-#define SLOPE sigmoid(x) * (1.0f - sigmoid(x))
+#define SLOPE bell(x)
 #elif F == 5
 #define VALUE exp(x)
 #elif F == 6        /* gelu: x times the normal distribution function; its slope adds x times the density */
