@@ -121,6 +121,8 @@ static diffad_status read_text(const place *p, const diffad_config *c, char *out
         return fail_at(p, c, "expected a text");
     if (strlen(c->text) >= TEXT_BYTES)
         return fail_at(p, c, "longer than 63 bytes");
+    if (!diffad_is_utf8(c->text))
+        return fail_at(p, c, "not UTF-8");
     if (out) {
         memset(out, 0, TEXT_BYTES);
         memcpy(out, is_null(c) ? "" : c->text, is_null(c) ? 1 : strlen(c->text) + 1);

@@ -102,6 +102,8 @@ static diffad_status check_header(const parser *p, const char *text, size_t n)
             depth--;
         } else if (c == ',' || c == ':') {
             values++;
+        } else if (c == '-' && i + 2 < n && text[i + 1] == '0' && strchr(",]} \t\r\n", text[i + 2])) {
+            DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: header, byte %zu: -0 is not a size", p->origin, i + LENGTH_BYTES);
         }
     }
     if (values > MAX_VALUES)

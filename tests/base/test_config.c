@@ -316,6 +316,7 @@ Test(config, wrong_assignments_say_why)
         { "steps.x=5", "has no parts" },         { "steps=x", "steps=x: steps: expected a whole number, found \"x\"" },
         { "steps=", "expected a whole number" }, { "unet.=5", "unknown key" },
         { "steps=[", "steps=[" },                { "unet=5", "keys and values" },
+        { "name=e\x92", "not UTF-8" },
     };
     all s = read_all(full), before = s;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
