@@ -305,3 +305,26 @@ diffad_status diffad_file_write(const char *path, const void *data, int64_t byte
     DIFFAD_TRY(diffad_writer_append(&w, data, bytes));
     return diffad_writer_commit(&w);
 }
+
+diffad_status diffad_file_append(const char *path, const void *data, int64_t bytes)
+{
+    const int fd = diffad_sys.open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    if (fd < 0)
+        return fail_errno(DIFFAD_ERR_FILE, "write", path);
+    const char *from = data;
+    while (bytes > 0) {
+        const long put = diffad_sys.write(fd, from, (size_t)bytes);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            const diffad_status st = fail_errno(DIFFAD_ERR_FILE, "write", path);
+            diffad_sys.close(fd);
+            return st;
+        }
+        from += put;
+        bytes -= put;
+    }
+    if (diffad_sys.close(fd) != 0)
+        return fail_errno(DIFFAD_ERR_FILE, "write", path);
+    return DIFFAD_OK;
+}

@@ -26,6 +26,9 @@ diffad_status diffad_writer_printf(diffad_writer *w, const char *format, ...) DI
 diffad_status diffad_writer_commit(diffad_writer *w);
 void          diffad_writer_abandon(diffad_writer *w);
 
+/* At the end of a growing log, in one write; made if needed. */
+diffad_status diffad_file_append(const char *path, const void *data, int64_t bytes);
+
 bool          diffad_path_exists(const char *path);
 bool          diffad_path_is_dir(const char *path);
 diffad_status diffad_make_dirs(const char *path);                                   /* like mkdir -p */

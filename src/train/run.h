@@ -1,0 +1,36 @@
+/* run.h: a run folder: its record run.json, and the networks it holds. */
+#ifndef DIFFAD_RUN_H
+#define DIFFAD_RUN_H
+
+#include "train/train.h"
+
+enum { RUN_STAGES = 4 };
+
+/* What run.json says, besides the description. */
+typedef struct run_record {
+    char     model[64], scale[64], class_name[256], data[1024], textures[1024], device[128], driver[128], fingerprint[17], version[32];
+    uint64_t seed;
+    double   latent_scale;
+    int64_t  parameters;
+    double   threshold;              /* NaN: not known */
+    char     threshold_rule[256];
+    struct { int64_t steps; double seconds; bool is_done; } stage[RUN_STAGES];     /* vae, ldm, seg, draem */
+} run_record;
+
+extern const train_stage *const run_stages[RUN_STAGES];
+
+diffad_status run_record_write(const char *folder, const run_record *r, const diffad_desc *d);
+/* Fills *d over the published defaults. Errors: CHECKPOINT (not a run folder, newer format), FILE. */
+diffad_status run_record_read(const char *folder, run_record *r, diffad_desc *d);
+
+/* The stages a description needs, in order; returns how many. */
+int run_stages_of(const diffad_desc *d, const train_stage **list);
+
+/* Parameter lists of a run (no tensors yet) and their release. */
+diffad_status run_open_params(train_run *r);
+void          run_close(train_run *r);
+/* Weights of finished stages from `folder`, for use (no optimiser state). Needs r->desc, r->dev. */
+diffad_status run_load_weights(train_run *r, const char *folder);
+diffad_status run_fingerprint(const train_run *r, char hex[17], int64_t *parameters);
+
+#endif

@@ -1,0 +1,326 @@
+/* train.c: diffad_train: a run folder from options, stage by stage. */
+#include "base/file.h"
+#include "base/text.h"
+#include "tensor/tensor.h"
+#include "train/run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+diffad_train_options diffad_train_options_default(void)
+{
+    return (diffad_train_options){ .model = "diffad", .scale = "fast", .stages = "all", .out = "run", .threads = 1, .save_seconds = 60 };
+}
+
+diffad_loader_options train_loader_options(const train_run *r, uint32_t stage, bool anomalies)
+{
+    diffad_loader_options o = diffad_loader_options_default();
+    o.width    = r->desc.image_size.v[1];
+    o.height   = r->desc.image_size.v[0];
+    o.channels = r->desc.image_channels;
+    o.bgr      = r->desc.order == DESC_ORDER_BGR;
+    o.range_lo = (float)r->desc.range.v[0];
+    o.range_hi = (float)r->desc.range.v[1];
+    o.textures = r->options.textures;
+    o.seed     = r->options.seed;
+    o.stage    = stage;
+    o.threads  = r->options.threads;
+    o.rotate   = r->desc.train.rotate;
+    o.anomalies = anomalies;
+    return o;
+}
+
+uint64_t train_seed(const train_job *j) { return j->run->options.seed + ((uint64_t)j->stage->number << 48); }
+
+/* ---- scale of the latents ---- */
+
+typedef struct moments { double sum, square, variance; int64_t count; } moments;
+
+static diffad_status add_moments(train_run *r, diffad_plan *plan, diffad_loader *loader, int64_t first, int batch, moments *m)
+{
+    const diffad_batch *b;
+    diffad_tensor      *x = diffad_plan_tensor(plan, "x"), *mean = diffad_plan_tensor(plan, "mean"), *logvar = diffad_plan_tensor(plan, "logvar");
+    const int64_t       n = diffad_shape_count(diffad_tensor_shape(mean));
+    float              *v = diffad_alloc_array((size_t)n * 2, sizeof *v);
+    (void)r;
+    if (!v)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "latents: no host memory");
+    diffad_status st = diffad_loader_get(loader, first, batch, &b);
+    if (st == DIFFAD_OK)
+        st = diffad_tensor_write(x, b->image, (size_t)diffad_shape_count(diffad_tensor_shape(x)) * sizeof(float));
+    if (st == DIFFAD_OK)
+        st = diffad_plan_run(plan);
+    if (st == DIFFAD_OK)
+        st = diffad_tensor_read(mean, v, (size_t)n * sizeof *v);
+    if (st == DIFFAD_OK)
+        st = diffad_tensor_read(logvar, v + n, (size_t)n * sizeof *v);
+    for (int64_t i = 0; st == DIFFAD_OK && i < n; i++) {
+        m->sum += v[i];
+        m->square += (double)v[i] * v[i];
+        m->variance += exp((double)v[n + i]);
+    }
+    m->count += n;
+    diffad_release(v);
+    return st;
+}
+
+/* 1 / standard deviation of posterior samples over 64 draws of training pictures. */
+diffad_status train_measure_latents(train_run *r)
+{
+    enum { BATCH = 8, DRAWS = 64 };
+    if (r->desc.scale_from != DESC_SCALE_STD) {
+        r->latent_scale = r->desc.scale_factor;
+        return DIFFAD_OK;
+    }
+    diffad_road    road = { NULL, NULL };
+    diffad_loader *loader = NULL;
+    moments        m = { 0 };
+    diffad_val     mean, logvar;
+    diffad_status  st;
+    DIFFAD_TRY(diffad_graph_create(&road.graph));
+    diffad_nn nn = nn_make(road.graph, r->autoencoder, false);
+    diffad_moments(road.graph, diffad_encoder(&nn, &r->desc, diffad_input(road.graph, "x", DIFFAD_F32,
+        diffad_shape4(BATCH, r->desc.image_channels, r->desc.image_size.v[0], r->desc.image_size.v[1]))), &mean, &logvar);
+    diffad_output(road.graph, "mean", mean);
+    diffad_output(road.graph, "logvar", logvar);
+    DIFFAD_GOTO(done, diffad_plan_create(r->dev, road.graph, NULL, &road.plan));
+    const diffad_loader_options o = train_loader_options(r, 99, false);
+    DIFFAD_GOTO(done, diffad_loader_create(r->dataset, &o, &loader));
+    for (int i = 0; i < DRAWS; i += BATCH)
+        DIFFAD_GOTO(done, add_moments(r, road.plan, loader, i, BATCH, &m));
+    const double average = m.sum / (double)m.count;
+    const double variance = m.square / (double)m.count - average * average + m.variance / (double)m.count;
+    if (!(variance > 1e-12) || !isfinite(variance))
+        DIFFAD_SET_GOTO(done, DIFFAD_ERR_NUMERICS, "first stage: its latents have variance %g; train it longer", variance);
+    r->latent_scale = 1 / sqrt(variance);
+done:
+    diffad_loader_destroy(loader);
+    diffad_road_release(&road);
+    return st;
+}
+
+/* ---- one stage ---- */
+
+static const desc_stage *recipe_of(const diffad_desc *d, const train_stage *s)
+{
+    return s == &train_stage_vae ? &d->train.vae : s == &train_stage_ldm ? &d->train.ldm : s == &train_stage_seg ? &d->train.seg : &d->train.draem;
+}
+
+static void close_job(train_job *j)
+{
+    diffad_loader_destroy(j->loader);
+    diffad_latent_destroy(j->latent);
+    diffad_release(j->pool);
+    diffad_release(j->pool_mask);
+}
+
+/* Metrics of steps behind the loaded state were written by the run that was cut off: they will come again. */
+static diffad_status trim_metrics(const train_job *j)
+{
+    unsigned char *text = NULL;
+    int64_t        bytes = 0, kept = 0;
+    char           mark[64], *path = diffad_path_join(j->run->folder, "metrics.jsonl");
+    diffad_status  st = path ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "metrics: no host memory");
+    if (st == DIFFAD_OK && diffad_path_exists(path) && (st = diffad_file_read(path, (int64_t)1 << 30, DIFFAD_ERR_FILE, &text, &bytes)) == DIFFAD_OK) {
+        snprintf(mark, sizeof mark, "{\"stage\":\"%s\",\"step\":", j->stage->name);
+        for (int64_t at = 0; at < bytes;) {
+            const char   *line = (const char *)text + at, *end = memchr(line, '\n', (size_t)(bytes - at));
+            const int64_t n = end ? end - line + 1 : bytes - at;
+            const bool    is_later = !end || (strncmp(line, mark, strlen(mark)) == 0 && atoll(line + strlen(mark)) > j->step);
+            if (!is_later) {
+                memmove(text + kept, line, (size_t)n);
+                kept += n;
+            }
+            at += n;
+        }
+        if (kept != bytes)
+            st = diffad_file_write(path, text, kept);
+    }
+    diffad_release(text);
+    diffad_release(path);
+    return st;
+}
+
+static diffad_status run_stage(train_run *r, const train_stage *s, run_record *record)
+{
+    train_job  j = { .run = r, .stage = s, .recipe = recipe_of(&r->desc, s) };
+    bool       found = false, is_final = false;
+    int        k = 0;
+    while (run_stages[k] != s)
+        k++;
+    const uint64_t start = diffad_sys.monotonic_ns();
+    diffad_status  st = s->open(&j);
+    if (st == DIFFAD_OK)
+        st = train_state_load(&j, &found, &is_final);
+    if (st != DIFFAD_OK || (found && is_final))
+        goto done;
+    DIFFAD_GOTO(done, trim_metrics(&j));
+    const diffad_loader_options o = train_loader_options(r, s->number, s->needs_anomalies);
+    DIFFAD_GOTO(done, diffad_loader_create(r->dataset, &o, &j.loader));
+    if (s->prepare)
+        DIFFAD_GOTO(done, s->prepare(&j));
+    DIFFAD_GOTO(done, train_loop(&j));
+    if (s->done)
+        DIFFAD_GOTO(done, s->done(&j));
+    DIFFAD_GOTO(done, train_state_save(&j, true));
+done:
+    if (st == DIFFAD_OK && !(found && is_final))
+        record->stage[k].seconds += (double)(diffad_sys.monotonic_ns() - start) * 1e-9;
+    record->stage[k].steps   = j.step;
+    record->stage[k].is_done = st == DIFFAD_OK;
+    close_job(&j);
+    return st;
+}
+
+/* ---- the run ---- */
+
+static diffad_status read_lpips(train_run *r)
+{
+    diffad_file  *f;
+    diffad_graph *g;
+    if (!r->options.lpips)
+        return DIFFAD_OK;
+    if (!(r->lpips = diffad_params_create()))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "lpips: no host memory");
+    DIFFAD_TRY(diffad_graph_create(&g));
+    diffad_nn        nn = nn_make(g, r->lpips, false);
+    const diffad_val x  = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(1, 3, 64, 64));
+    diffad_lpips(&nn, &r->desc.lpips.channels, x, x);
+    diffad_status st = diffad_graph_status(g);
+    diffad_graph_destroy(g);
+    DIFFAD_TRY(st);
+    DIFFAD_TRY(diffad_params_allocate(r->lpips, r->dev, 0));
+    DIFFAD_TRY(diffad_file_open(r->options.lpips, &f));
+    st = diffad_params_load(r->lpips, f, "", DIFFAD_PART_VALUE, false, false);
+    diffad_file_close(f);
+    return st == DIFFAD_OK ? DIFFAD_OK : diffad_fail_context(st, "%s", r->options.lpips);
+}
+
+static diffad_status describe(const diffad_train_options *o, diffad_desc *d)
+{
+    DIFFAD_TRY(diffad_desc_named(o->model, o->scale, d));
+    for (int i = 0; o->configs && o->configs[i]; i++)
+        DIFFAD_TRY(diffad_desc_file(o->configs[i], d));
+    for (int i = 0; o->sets && o->sets[i]; i++)
+        DIFFAD_TRY(diffad_config_set(o->sets[i], diffad_desc_fields, d));
+    return diffad_desc_check(d);
+}
+
+/* A folder in use is continued only when asked for, and only with the same description, class and seed. */
+static diffad_status open_folder(train_run *r, const diffad_train_options *o, run_record *record)
+{
+    run_record  old;
+    diffad_desc d;
+    char       *path = diffad_path_join(o->out, "run.json");
+    const bool  is_used = path && diffad_path_exists(path);
+    diffad_release(path);
+    if (!path || !(r->folder = diffad_strdup(o->out)))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "run: no host memory");
+    if (!is_used)
+        return diffad_make_dirs(o->out);
+    if (!o->resume)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s holds a run already: continue it with --resume or choose another --out", o->out);
+    DIFFAD_TRY(run_record_read(o->out, &old, &d));
+    char *a = diffad_config_to_json(diffad_desc_fields, &d), *b = diffad_config_to_json(diffad_desc_fields, &r->desc);
+    const bool same = a && b && strcmp(a, b) == 0 && old.seed == o->seed && strcmp(old.class_name, diffad_dataset_class(r->dataset)) == 0;
+    diffad_release(a);
+    diffad_release(b);
+    if (!same)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s was trained with another description, class or seed: repeat those options or choose another --out", o->out);
+    *record = old;
+    if (old.latent_scale > 0)
+        r->latent_scale = old.latent_scale;
+    return DIFFAD_OK;
+}
+
+/* Finished stages of another run are copied in, as if trained here. */
+static diffad_status take_over(const train_run *r, const char *from, const char *stage)
+{
+    char           name[64];
+    unsigned char *data = NULL;
+    int64_t        bytes;
+    snprintf(name, sizeof name, "%s.safetensors", stage);
+    char         *a = diffad_path_join(from, name), *b = diffad_path_join(r->folder, name);
+    diffad_status st = a && b ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "run: no host memory");
+    if (st == DIFFAD_OK && diffad_path_exists(a) && !diffad_path_exists(b)) {
+        st = diffad_file_read(a, (int64_t)1 << 40, DIFFAD_ERR_CHECKPOINT, &data, &bytes);
+        if (st == DIFFAD_OK)
+            st = diffad_file_write(b, data, bytes);
+    }
+    diffad_release(data);
+    diffad_release(a);
+    diffad_release(b);
+    return st;
+}
+
+static void fill_record(run_record *record, const train_run *r, const diffad_train_options *o)
+{
+    snprintf(record->model, sizeof record->model, "%s", r->desc.name);
+    snprintf(record->scale, sizeof record->scale, "%s", o->scale);
+    snprintf(record->class_name, sizeof record->class_name, "%s", diffad_dataset_class(r->dataset));
+    snprintf(record->data, sizeof record->data, "%s", o->data);
+    snprintf(record->textures, sizeof record->textures, "%s", o->textures ? o->textures : "");
+    snprintf(record->device, sizeof record->device, "%s", diffad_device_caps(r->dev)->name);
+    snprintf(record->driver, sizeof record->driver, "%s", diffad_device_caps(r->dev)->driver);
+    snprintf(record->version, sizeof record->version, "%s", DIFFAD_VERSION);
+    record->seed = o->seed;
+}
+
+static diffad_status run_stages_wanted(train_run *r, const diffad_train_options *o, run_record *record)
+{
+    const train_stage *list[RUN_STAGES];
+    const int          n = run_stages_of(&r->desc, list);
+    bool               any = false;
+    for (int i = 0; i < n; i++) {
+        if (o->from && strcmp(o->stages, list[i]->name) != 0)
+            DIFFAD_TRY(take_over(r, o->from, list[i]->name));
+        const bool wanted = strcmp(o->stages, "all") == 0 || strcmp(o->stages, list[i]->name) == 0;
+        any = any || wanted;
+        char file[64];
+        snprintf(file, sizeof file, "%s.safetensors", list[i]->name);
+        char      *path = diffad_path_join(r->folder, file);
+        const bool is_there = path && diffad_path_exists(path);
+        diffad_release(path);
+        if (!wanted && !is_there)
+            continue;
+        const diffad_status st = run_stage(r, list[i], record);
+        record->latent_scale = r->latent_scale;
+        DIFFAD_TRY(run_record_write(r->folder, record, &r->desc));
+        DIFFAD_TRY(st);
+    }
+    if (!any)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "stage \"%s\": choose from all, vae, ldm, seg (draem has one stage, draem)", o->stages);
+    return DIFFAD_OK;
+}
+
+diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, diffad_train_result *result)
+{
+    train_run      r = { .dev = dev, .options = *o };
+    run_record     record = { .threshold = NAN };
+    const uint64_t start = diffad_sys.monotonic_ns();
+    diffad_status  st;
+    DIFFAD_GOTO(done, describe(o, &r.desc));
+    r.latent_scale = r.desc.scale_factor;
+    DIFFAD_GOTO(done, diffad_dataset_open(o->data, o->class_name, &r.dataset));
+    if (diffad_dataset_train_count(r.dataset) == 0)
+        DIFFAD_SET_GOTO(done, DIFFAD_ERR_DATA, "%s: no training images", o->data);
+    DIFFAD_GOTO(done, open_folder(&r, o, &record));
+    DIFFAD_GOTO(done, run_open_params(&r));
+    DIFFAD_GOTO(done, read_lpips(&r));
+    fill_record(&record, &r, o);
+    DIFFAD_GOTO(done, run_record_write(r.folder, &record, &r.desc));
+    DIFFAD_GOTO(done, run_stages_wanted(&r, o, &record));
+    DIFFAD_GOTO(done, run_fingerprint(&r, record.fingerprint, &record.parameters));
+    DIFFAD_GOTO(done, run_record_write(r.folder, &record, &r.desc));
+    if (result) {
+        snprintf(result->fingerprint, sizeof result->fingerprint, "%s", record.fingerprint);
+        result->seconds    = (double)(diffad_sys.monotonic_ns() - start) * 1e-9;
+        result->parameters = record.parameters;
+        result->peak_bytes = diffad_device_peak_bytes(dev);
+    }
+done:
+    run_close(&r);
+    return st;
+}
