@@ -9,6 +9,17 @@
 #include "graph/op.h"
 
 #define DIFFAD_OP_LIST(X)                                                                       \
+    /* resampling, pooling, reductions */                                                       \
+    X(upsample_nearest2) X(upsample_nearest2_grad) X(upsample_bilinear) X(upsample_bilinear_grad) \
+    X(max_pool) X(max_pool_grad) X(avg_pool) X(avg_pool_grad)                                   \
+    X(sum) X(mean) X(mean_spatial) X(max_all) X(sum_squares) X(spread)                          \
+    /* diffusion */                                                                             \
+    X(time_embedding) X(gaussian_sample) X(gaussian_sample_grad) X(q_sample) X(q_sample_grad)   \
+    X(ddim_step) X(ddpm_step)                                                                   \
+    /* losses, optimisation */                                                                  \
+    X(mse) X(mse_grad) X(l1_sum) X(l1_sum_grad) X(kl) X(kl_grad) X(hinge_side) X(hinge_side_grad) \
+    X(focal) X(focal_grad) X(ssim_filter) X(ssim_filter_grad) X(ssim) X(ssim_grad) X(ssim_range) \
+    X(adam) X(ema) X(add_scalars) X(norm_of_squares) X(clip_scale)                              \
     /* training */                                                                              \
     X(adaptive_weight)                                                                          \
     /* movement */                                                                              \

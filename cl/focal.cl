@@ -1,0 +1,53 @@
+/* focal.cl: p [N,2,plane], mask [N,plane] in vectors of VEC pixels. */
+#include "common/part.cl"
+#include "common/reduce.cl"
+
+#define SMOOTH 1e-5f
+#define KERNEL __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
+
+/* 1 where the mask is set, else 0 */
+static vfloat is_set(size_t i, __global const uchar *mask)
+{
+    float set[VEC];
+    for (int k = 0; k < VEC; k++)
+        set[k] = mask[i * VEC + k] ? 1.0f : 0.0f;
+    return vload(0, set);
+}
+
+/* t1 p1 + t0 p0 + smooth */
+static vfloat confidence(vfloat p0, vfloat p1, vfloat set)
+{
+    const vfloat own = set * p1 + (1.0f - set) * p0, other = set * p0 + (1.0f - set) * p1;
+    return own + SMOOTH * (1.0f - own + other);
+}
+
+static vfloat focal(vfloat q) { return -(1.0f - q) * (1.0f - q) * log(q); }
+
+#if HAS_PART(1)
+KERNEL focal_fwd(__global const float *p, ulong p_off, __global const uchar *mask, ulong mask_off, __global float *y, ulong y_off,
+                 ulong vectors, int per_item, float scale, float add)
+{
+    __local float tree[WG];
+    const size_t row = get_global_id(1) * vectors;
+    __global const float *p0 = p + p_off + 2 * row * VEC, *p1 = p0 + vectors * VEC;
+    __global const uchar *m  = mask + mask_off + row * VEC;
+    REDUCE(total, i, vectors, per_item, focal(confidence(vload(i, p0), vload(i, p1), is_set(i, m))))
+    REDUCE_STORE(total, y + y_off, scale, add)
+}
+#endif
+
+#if HAS_PART(2)
+KERNEL focal_bwd(__global const float *p, ulong p_off, __global const uchar *mask, ulong mask_off, __global const float *dy, ulong dy_off,
+                 __global float *dx, ulong dx_off, float scale, ulong plane, ulong vectors)
+{
+    const size_t i = get_global_id(0);
+    if (i >= vectors)
+        return;
+    const size_t at  = i + i / plane * plane;      /* of p0; p1 lies a plane behind */
+    const vfloat set = is_set(i, mask + mask_off);
+    const vfloat q   = confidence(vload(at, p + p_off), vload(at + plane, p + p_off), set);
+    const vfloat d   = scale * dy[dy_off] * (1.0f - q) * (2.0f * log(q) - (1.0f - q) / q);
+    vstore(d * (SMOOTH + (1.0f - 2.0f * SMOOTH) * (1.0f - set)), at, dx + dx_off);
+    vstore(d * (SMOOTH + (1.0f - 2.0f * SMOOTH) * set), at + plane, dx + dx_off);
+}
+#endif

@@ -1,0 +1,63 @@
+/* upsample_bilinear.cl: x [planes, n, n', VEC] -> y [planes, m, m', VEC]. Output i of a side lies at source
+ * (i a + b) / d within 0 .. n-1. `vn vm va vb vd` are the vertical axis, `hn ...` the horizontal one. */
+#include "common/part.cl"
+#include "common/vec.cl"
+
+/* d times the source position of output i. */
+static int place(int i, int a, int b, int d, int n) { return clamp(i * a + b, 0, (n - 1) * d); }
+
+#if HAS_PART(1)
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void upsample_bilinear_fwd(__global const float *x, ulong x_off, __global float *y, ulong y_off, int vn, int vm, int va, int vb, int vd,
+                           int hn, int hm, int ha, int hb, int hd, int pixels)
+{
+    const int i = get_global_id(0);
+    if (i >= pixels)
+        return;
+    const int   row = i / hm, py = place(row % vm, va, vb, vd, vn), px = place(i % hm, ha, hb, hd, hn);
+    const int   y0 = py / vd, y1 = min(y0 + 1, vn - 1), x0 = px / hd, x1 = min(x0 + 1, hn - 1);
+    const float fy = (float)(py - y0 * vd) / (float)vd, fx = (float)(px - x0 * hd) / (float)hd;
+    __global const float *plane = x + x_off + (size_t)(row / vm) * vn * hn * VEC;
+    const vfloat top    = (1.0f - fx) * vload(y0 * hn + x0, plane) + fx * vload(y0 * hn + x1, plane);
+    const vfloat bottom = (1.0f - fx) * vload(y1 * hn + x0, plane) + fx * vload(y1 * hn + x1, plane);
+    vstore((1.0f - fy) * top + fy * bottom, i, y + y_off);
+}
+#endif
+
+/* The first and last output whose source position is less than 1 from s; with a = 0 all outputs lie at 0. */
+static int first_near(int s, int a, int b, int d)
+{
+    const int p = (s - 1) * d - b;
+    return a == 0 || p < 0 ? 0 : p / a + 1;
+}
+static int last_near(int s, int a, int b, int d, int n, int m)
+{
+    return a == 0 || s == n - 1 ? m - 1 : min(m - 1, ((s + 1) * d - b - 1) / a);
+}
+static float weight(int place_d, int s, int d) { return (float)max(0, d - (int)abs(place_d - s * d)) / (float)d; }
+
+#if HAS_PART(2)
+/* dy is the large map, dx the small one. */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void upsample_bilinear_bwd(__global const float *dy, ulong dy_off, __global float *dx, ulong dx_off, int vn, int vm, int va, int vb, int vd,
+                           int hn, int hm, int ha, int hb, int hd, int pixels)
+{
+    const int i = get_global_id(0);
+    if (i >= pixels)
+        return;
+    const int row = i / hn, sy = row % vn, sx = i % hn;
+    const int y1 = last_near(sy, va, vb, vd, vn, vm), x0 = first_near(sx, ha, hb, hd), x1 = last_near(sx, ha, hb, hd, hn, hm);
+    __global const float *plane = dy + dy_off + (size_t)(row / vn) * vm * hm * VEC;
+    vfloat sum = 0.0f;
+    for (int y = first_near(sy, va, vb, vd); y <= y1; y++) {
+        const float wy   = weight(place(y, va, vb, vd, vn), sy, vd);
+        vfloat      line = 0.0f;
+        for (int x = x0; x <= x1; x++) {
+            const float wx = weight(place(x, ha, hb, hd, hn), sx, hd);
+            line += wx * vload(y * hm + x, plane);
+        }
+        sum += wy * line;
+    }
+    vstore(sum, i, dx + dx_off);
+}
+#endif
