@@ -20,7 +20,6 @@ typedef struct diffad_detector_options {
     int      steps;              /* of the sampler; 0: the description's */
     uint64_t seed;               /* of the sampler's start noise: the same for every picture, so that a picture's score
                                     does not depend on its neighbours */
-    const char *ways;            /* as diffad_plan_options; NULL */
 } diffad_detector_options;
 
 typedef struct diffad_detector diffad_detector;
@@ -53,7 +52,7 @@ DIFFAD_API diffad_status diffad_detector_picture(diffad_detector *d, const char 
 /* planes [channels][height][width] in the run's order and range */
 DIFFAD_API diffad_status diffad_detector_planes(diffad_detector *d, const float *planes, diffad_detection *out);
 
-/* Stages of one detection, for measuring: "encode", "sample", "decode", "segment" (or "reconstruct", "segment" for draem).
+/* Stages of one detection, for measuring: "encode", "sample", "decode", "segment" (draem: "segment" alone).
  * ms[i] of the last detection when it was measured with diffad_detector_measure (which waits between the stages). */
 enum { DIFFAD_DETECTOR_STAGES = 4 };
 typedef struct diffad_stage_time { const char *name; double ms, gflop; int launches; } diffad_stage_time;

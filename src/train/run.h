@@ -31,6 +31,8 @@ diffad_status run_open_params(train_run *r);
 void          run_close(train_run *r);
 /* Weights of finished stages from `folder`, for use (no optimiser state). Needs r->desc, r->dev. */
 diffad_status run_load_weights(train_run *r, const char *folder);
+/* The same lists with tensors of zeros. */
+diffad_status run_shape_weights(train_run *r);
 diffad_status run_fingerprint(const train_run *r, char hex[17], int64_t *parameters);
 
 #endif

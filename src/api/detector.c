@@ -1,0 +1,242 @@
+/* detector.c: a trained run as a detector: pictures through encode, sample, decode, segment. */
+#include "base/rng.h"
+#include "base/sys.h"
+#include "diffad/detect.h"
+#include "tensor/tensor.h"
+#include "train/run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct diffad_detector {
+    train_run             run;
+    run_record            record;
+    diffad_detector_info  info;
+    diffad_latent        *latent;        /* diffad */
+    diffad_road           segment;       /* inputs bound or "x"; output "map" (and "rec" for draem) */
+    float                *noise, *input, *reconstruction, *map;
+};
+
+static diffad_shape picture_shape(const diffad_desc *d)
+{
+    return diffad_shape4(1, d->image_channels, d->image_size.v[0], d->image_size.v[1]);
+}
+
+/* softmax(logits)[:,1] */
+static void add_map(diffad_graph *g, diffad_val logits) { diffad_output(g, "map", diffad_slice(g, diffad_softmax(g, logits, 1), 1, 1)); }
+
+static diffad_status build_segment(diffad_detector *d)
+{
+    const diffad_desc *desc = &d->run.desc;
+    const diffad_shape picture = picture_shape(desc);
+    DIFFAD_TRY(diffad_graph_create(&d->segment.graph));
+    diffad_graph *g  = d->segment.graph;
+    diffad_nn     nn = nn_make(g, desc->kind == DESC_KIND_DRAEM ? d->run.draem_seg : d->run.segmenter, false);
+    if (desc->kind == DESC_KIND_DRAEM) {
+        diffad_nn        r = nn_make(g, d->run.draem_rec, false);
+        const diffad_val x = diffad_input(g, "x", DIFFAD_F32, picture), rec = diffad_draem_reconstruct(&r, x, desc->draem.rec_base);
+        diffad_output(g, "rec", rec);
+        add_map(g, diffad_discriminator(&nn, diffad_concat(g, 2, (diffad_val[]){ rec, x }), desc->draem.seg_base));
+    } else {
+        diffad_latent   *l = d->latent;
+        const diffad_val x = diffad_bound(g, "x", DIFFAD_F32, picture, &l->x), rec = diffad_bound(g, "rec", DIFFAD_F32, picture, &l->rec);
+        const diffad_val in[] = { rec, l->mix ? diffad_bound(g, "mix", DIFFAD_F32, picture, &l->mix) : x, x };
+        add_map(g, diffad_discriminator(&nn, diffad_concat(g, l->mix ? 3 : 2, in), desc->segmenter.base_channels));
+    }
+    return diffad_plan_create(d->run.dev, g, NULL, &d->segment.plan);
+}
+
+static diffad_status allocate_host(diffad_detector *d)
+{
+    const int64_t pixels = (int64_t)d->info.width * d->info.height;
+    d->input          = diffad_alloc_array((size_t)(pixels * d->info.channels), sizeof(float));
+    d->reconstruction = diffad_alloc_array((size_t)(pixels * d->info.channels), sizeof(float));
+    d->map            = diffad_alloc_array((size_t)pixels, sizeof(float));
+    if (d->latent)
+        d->noise = diffad_alloc_array((size_t)diffad_latent_count(d->latent) * 2, sizeof(float));
+    if (!d->input || !d->reconstruction || !d->map || (d->latent && !d->noise))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "detector: no host memory");
+    return DIFFAD_OK;
+}
+
+/* Everything after the weights are there. */
+static diffad_status finish(diffad_detector *d, const diffad_detector_options *o)
+{
+    const diffad_desc *desc = &d->run.desc;
+    d->info = (diffad_detector_info){
+        .model = d->record.model, .scale = d->record.scale, .class_name = d->record.class_name, .fingerprint = d->record.fingerprint,
+        .device = diffad_device_caps(d->run.dev)->name, .driver = diffad_device_caps(d->run.dev)->driver,
+        .width = desc->image_size.v[1], .height = desc->image_size.v[0], .channels = desc->image_channels,
+        .steps = desc->kind == DESC_KIND_DRAEM ? 0 : o->steps > 0 ? o->steps : desc->sampler_steps, .train_seed = d->record.seed,
+        .threshold = d->record.threshold, .threshold_rule = d->record.threshold_rule, .parameters = d->record.parameters,
+        .pictures = train_loader_options(&d->run, 0, false),
+    };
+    if (desc->kind == DESC_KIND_DIFFAD) {
+        diffad_ddim_row *rows;
+        int              n;
+        DIFFAD_TRY(diffad_latent_create(d->run.dev, desc, d->run.latent_scale, d->run.autoencoder, d->run.unet, 1, &d->latent));
+        DIFFAD_TRY(diffad_ddim_rows(&d->latent->schedule, d->info.steps, 0, desc->start_time, &rows, &n));      /* refuses early */
+        diffad_release(rows);
+    }
+    DIFFAD_TRY(build_segment(d));
+    DIFFAD_TRY(allocate_host(d));
+    if (d->latent) {
+        diffad_latent_noise(d->latent, o->seed, DIFFAD_RNG_SAMPLER, 0, 0, 1, d->noise);
+        diffad_latent_noise(d->latent, o->seed, DIFFAD_RNG_COND_NOISE, 0, 0, 1, d->noise + diffad_latent_count(d->latent));
+    }
+    return DIFFAD_OK;
+}
+
+static diffad_detector *make(diffad_device *dev)
+{
+    diffad_detector *d = diffad_alloc(sizeof *d);
+    if (d)
+        d->run.dev = dev;
+    else
+        diffad_fail(DIFFAD_ERR_MEMORY, "detector: no host memory");
+    return d;
+}
+
+diffad_status diffad_detector_open(diffad_device *dev, const char *run, const diffad_detector_options *options, diffad_detector **out)
+{
+    static const diffad_detector_options defaults = { 0 };
+    diffad_detector *d = make(dev);
+    if (!d)
+        return DIFFAD_ERR_MEMORY;
+    diffad_status st = run_record_read(run, &d->record, &d->run.desc);
+    if (st == DIFFAD_OK)
+        st = diffad_desc_check(&d->run.desc);
+    if (st == DIFFAD_OK)
+        st = run_open_params(&d->run);
+    d->run.latent_scale = d->record.latent_scale > 0 ? d->record.latent_scale : d->run.desc.scale_factor;
+    d->run.options.seed = d->record.seed;
+    if (st == DIFFAD_OK)
+        st = run_load_weights(&d->run, run);
+    if (st == DIFFAD_OK)
+        st = finish(d, options ? options : &defaults);
+    if (st == DIFFAD_OK)
+        *out = d;
+    else
+        diffad_detector_close(d);
+    return st;
+}
+
+static diffad_status random_weights(train_run *r)
+{
+    diffad_params *const lists[] = { r->autoencoder, r->unet, r->segmenter, r->draem_rec, r->draem_seg };
+    DIFFAD_TRY(run_shape_weights(r));
+    for (uint32_t i = 0; i < 5; i++)
+        DIFFAD_TRY(diffad_params_init(lists[i], 1, i + 1));
+    return DIFFAD_OK;
+}
+
+diffad_status diffad_detector_random(diffad_device *dev, const char *model, const char *scale, const diffad_detector_options *options,
+                                     diffad_detector **out)
+{
+    static const diffad_detector_options defaults = { 0 };
+    diffad_detector *d = make(dev);
+    if (!d)
+        return DIFFAD_ERR_MEMORY;
+    d->record.threshold = NAN;
+    snprintf(d->record.scale, sizeof d->record.scale, "%s", scale);
+    diffad_status st = diffad_desc_named(model, scale, &d->run.desc);
+    snprintf(d->record.model, sizeof d->record.model, "%s", d->run.desc.name);
+    if (st == DIFFAD_OK)
+        st = diffad_desc_check(&d->run.desc);
+    if (st == DIFFAD_OK)
+        st = run_open_params(&d->run);
+    d->run.latent_scale = d->run.desc.scale_factor;
+    if (st == DIFFAD_OK)
+        st = random_weights(&d->run);
+    if (st == DIFFAD_OK)
+        st = run_fingerprint(&d->run, d->record.fingerprint, &d->record.parameters);
+    if (st == DIFFAD_OK)
+        st = finish(d, options ? options : &defaults);
+    if (st == DIFFAD_OK)
+        *out = d;
+    else
+        diffad_detector_close(d);
+    return st;
+}
+
+void diffad_detector_close(diffad_detector *d)
+{
+    if (!d)
+        return;
+    diffad_road_release(&d->segment);
+    diffad_latent_destroy(d->latent);
+    run_close(&d->run);
+    diffad_release(d->noise);
+    diffad_release(d->input);
+    diffad_release(d->reconstruction);
+    diffad_release(d->map);
+    diffad_release(d);
+}
+
+const diffad_detector_info *diffad_detector_info_of(const diffad_detector *d) { return &d->info; }
+
+/* ---- detecting ---- */
+
+static int64_t values(const diffad_detector *d) { return (int64_t)d->info.width * d->info.height * d->info.channels; }
+
+enum { STAGE_ENCODE, STAGE_SAMPLE, STAGE_DECODE, STAGE_SEGMENT };
+
+static diffad_status run_stage(diffad_detector *d, int stage)
+{
+    switch (stage) {
+    case STAGE_ENCODE: return diffad_latent_encode(d->latent);
+    case STAGE_SAMPLE: return diffad_latent_sample(d->latent, d->info.steps, 0, d->noise, d->noise + diffad_latent_count(d->latent), NULL);
+    case STAGE_DECODE: return diffad_latent_decode(d->latent);
+    default: return diffad_plan_run(d->segment.plan);
+    }
+}
+
+diffad_status diffad_detector_planes(diffad_detector *d, const float *planes, diffad_detection *out)
+{
+    const uint64_t start = diffad_sys.monotonic_ns();
+    const size_t   bytes = (size_t)values(d) * sizeof(float);
+    if (planes != d->input)
+        memcpy(d->input, planes, bytes);
+    DIFFAD_TRY(diffad_tensor_write(d->latent ? d->latent->x : diffad_plan_tensor(d->segment.plan, "x"), d->input, bytes));
+    for (int s = d->latent ? STAGE_ENCODE : STAGE_SEGMENT; s <= STAGE_SEGMENT; s++)
+        DIFFAD_TRY(run_stage(d, s));
+    DIFFAD_TRY(diffad_tensor_read(diffad_plan_tensor(d->segment.plan, "map"), d->map, bytes / (size_t)d->info.channels));
+    DIFFAD_TRY(diffad_tensor_read(d->latent ? d->latent->rec : diffad_plan_tensor(d->segment.plan, "rec"), d->reconstruction, bytes));
+    double score;
+    DIFFAD_TRY(diffad_score_map(d->map, d->info.height, d->info.width, &score));
+    *out = (diffad_detection){ .score = score, .seconds = (double)(diffad_sys.monotonic_ns() - start) * 1e-9, .map = d->map,
+                               .input = d->input, .reconstruction = d->reconstruction };
+    if (!isfinite(score))
+        DIFFAD_FAIL(DIFFAD_ERR_NUMERICS, "the networks returned values that are not finite; check the weights with `diffad verify` or train again");
+    return DIFFAD_OK;
+}
+
+diffad_status diffad_detector_picture(diffad_detector *d, const char *path, diffad_detection *out)
+{
+    DIFFAD_TRY(diffad_picture_load(path, &d->info.pictures, d->input));
+    return diffad_detector_planes(d, d->input, out);
+}
+
+diffad_status diffad_detector_measure(diffad_detector *d, const float *planes, diffad_stage_time *stages, int *count)
+{
+    static const char *const names[] = { "encode", "sample", "decode", "segment" };
+    const int  first = d->latent ? STAGE_ENCODE : STAGE_SEGMENT;
+    const size_t bytes = (size_t)values(d) * sizeof(float);
+    *count = 0;
+    DIFFAD_TRY(diffad_tensor_write(d->latent ? d->latent->x : diffad_plan_tensor(d->segment.plan, "x"), planes, bytes));
+    for (int s = first; s <= STAGE_SEGMENT; s++) {
+        DIFFAD_TRY(diffad_device_wait(d->run.dev));
+        const uint64_t start = diffad_sys.monotonic_ns();
+        DIFFAD_TRY(run_stage(d, s));
+        DIFFAD_TRY(diffad_device_wait(d->run.dev));
+        const diffad_plan *plan = s == STAGE_ENCODE   ? d->latent->encode.plan
+                                  : s == STAGE_SAMPLE ? d->latent->denoise.plan
+                                  : s == STAGE_DECODE ? d->latent->decode.plan
+                                                      : d->segment.plan;
+        const int times = s == STAGE_SAMPLE ? d->latent->n_rows : 1;
+        stages[(*count)++] = (diffad_stage_time){ .name = names[s], .ms = (double)(diffad_sys.monotonic_ns() - start) * 1e-6,
+                                                  .gflop = diffad_plan_flops(plan) * 1e-9 * times, .launches = diffad_plan_launches(plan) * times };
+    }
+    return DIFFAD_OK;
+}
