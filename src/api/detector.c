@@ -1,4 +1,5 @@
 /* detector.c: a trained run as a detector: pictures through encode, sample, decode, segment. */
+#include "api/evaluate_internal.h"
 #include "base/rng.h"
 #include "base/sys.h"
 #include "diffad/detect.h"
@@ -111,6 +112,8 @@ diffad_status diffad_detector_open(diffad_device *dev, const char *run, const di
         st = run_open_params(&d->run);
     d->run.latent_scale = d->record.latent_scale > 0 ? d->record.latent_scale : d->run.desc.scale_factor;
     d->run.options.seed = d->record.seed;
+    if (st == DIFFAD_OK && !(d->run.folder = diffad_strdup(run)))
+        st = diffad_fail(DIFFAD_ERR_MEMORY, "detector: no host memory");
     if (st == DIFFAD_OK)
         st = run_load_weights(&d->run, run);
     if (st == DIFFAD_OK)
@@ -173,6 +176,8 @@ void diffad_detector_close(diffad_detector *d)
     diffad_release(d->map);
     diffad_release(d);
 }
+
+const char *diffad_detector_folder(const diffad_detector *d) { return d->run.folder; }
 
 const diffad_detector_info *diffad_detector_info_of(const diffad_detector *d) { return &d->info; }
 

@@ -1,0 +1,21 @@
+/* evaluate_internal.h: what evaluate.c and report_fill.c share. */
+#ifndef DIFFAD_EVALUATE_INTERNAL_H
+#define DIFFAD_EVALUATE_INTERNAL_H
+
+#include "base/fail.h"
+#include "diffad/detect.h"
+
+typedef struct eval_work {
+    diffad_detector           *detector;
+    const diffad_eval_options *options;
+    diffad_dataset            *dataset;
+    diffad_evaluation         *out;
+    float                     *score;        /* image scores as float, for metrics and curves */
+} eval_work;
+
+const diffad_item *eval_item(const eval_work *w, int64_t i);
+diffad_status      eval_write_report(const eval_work *w);
+/* The run folder's metrics.jsonl as series of the report; released by the caller through the arena. */
+const char        *diffad_detector_folder(const diffad_detector *d);      /* NULL: random weights */
+
+#endif
