@@ -29,7 +29,7 @@ typedef struct diffad_train_options {
     const char *model, *scale;           /* "diffad", "fast" */
     const char *const *configs;          /* YAML files laid over the description, in order; NULL-terminated, or NULL */
     const char *const *sets;             /* "key=value" assignments, likewise */
-    const char *textures;                /* folder of anomaly sources; NULL: procedural */
+    const char *textures;                /* folder of anomaly sources; NULL: data/textures, else procedural */
     const char *lpips;                   /* safetensors with LPIPS's VGG16 weights; NULL: L1 + KL + critic */
     const char *out;                     /* run folder, made if needed */
     const char *stages;                  /* "all", or one of "vae", "ldm", "seg" */

@@ -261,7 +261,7 @@ static void fill_record(run_record *record, const train_run *r, const diffad_tra
     snprintf(record->scale, sizeof record->scale, "%s", o->scale);
     snprintf(record->class_name, sizeof record->class_name, "%s", diffad_dataset_class(r->dataset));
     snprintf(record->data, sizeof record->data, "%s", o->data);
-    snprintf(record->textures, sizeof record->textures, "%s", o->textures ? o->textures : "");
+    snprintf(record->textures, sizeof record->textures, "%s", r->options.textures ? r->options.textures : "");
     snprintf(record->device, sizeof record->device, "%s", diffad_device_caps(r->dev)->name);
     snprintf(record->driver, sizeof record->driver, "%s", diffad_device_caps(r->dev)->driver);
     snprintf(record->version, sizeof record->version, "%s", DIFFAD_VERSION);
@@ -295,9 +295,26 @@ static diffad_status run_stages_wanted(train_run *r, const diffad_train_options 
     return DIFFAD_OK;
 }
 
+/* Anomaly sources: the folder that was named, else DATA/textures where that is no class, else procedural ones. */
+static diffad_status find_textures(train_run *r, const char *data, char **found)
+{
+    char *beside = diffad_path_join(data, "textures"), *inside = beside ? diffad_path_join(beside, "train") : NULL;
+    const bool is_there = inside && diffad_path_is_dir(beside) && !diffad_path_is_dir(inside);
+    diffad_release(inside);
+    if (!beside)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "run: no host memory");
+    if (is_there && !r->options.textures) {
+        r->options.textures = *found = beside;
+        return DIFFAD_OK;
+    }
+    diffad_release(beside);
+    return DIFFAD_OK;
+}
+
 diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, diffad_train_result *result)
 {
     train_run      r = { .dev = dev, .options = *o };
+    char          *textures = NULL;
     run_record     record = { .threshold = NAN };
     const uint64_t start = diffad_sys.monotonic_ns();
     diffad_status  st;
@@ -309,6 +326,7 @@ diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, di
     DIFFAD_GOTO(done, open_folder(&r, o, &record));
     DIFFAD_GOTO(done, run_open_params(&r));
     DIFFAD_GOTO(done, read_lpips(&r));
+    DIFFAD_GOTO(done, find_textures(&r, o->data, &textures));
     fill_record(&record, &r, o);
     DIFFAD_GOTO(done, run_record_write(r.folder, &record, &r.desc));
     DIFFAD_GOTO(done, run_stages_wanted(&r, o, &record));
@@ -322,5 +340,6 @@ diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, di
     }
 done:
     run_close(&r);
+    diffad_release(textures);
     return st;
 }
