@@ -1,5 +1,5 @@
-/* bias.cl: y = x + b. VEC: floats of a vector, in the blocked layout the channel block. b_stride: C when b has a row per
- * sample, else 0. */
+/* bias.cl: y = x + b. VEC: floats of a vector, in the blocked layout the channel block. b_stride: C when b has a row
+ * per sample, else 0. */
 #ifndef BLOCKED
 #define BLOCKED 0
 #endif

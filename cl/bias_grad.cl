@@ -1,5 +1,5 @@
-/* bias_grad.cl: sums of dy [N,C,...] over pixels and samples. VEC: floats of a vector, in the blocked layout the channel
- * block. */
+/* bias_grad.cl: sums of dy [N,C,...] over pixels, a segment of them at a time. VEC: floats of a vector, in the blocked
+ * layout the channel block. */
 #ifndef BLOCKED
 #define BLOCKED 0
 #endif

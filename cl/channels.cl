@@ -7,8 +7,8 @@
 #include "common/lanes.cl"
 
 #if !SHIFT
-/* One work-item writes vector id 0 of sample id 1: source vector id 0 - shift where there is one, else zeros. Vectors from
- * tail_start on have only `tail` lanes. */
+/* One work-item writes vector id 0 of sample id 1: source vector id 0 - shift where there is one, else zeros. Vectors
+ * from tail_start on have only `tail` lanes. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void copy_channels(__global const float *x, ulong x_off, __global float *y, ulong y_off, ulong x_stride, ulong y_stride,
                    int y_count, int shift, int x_count, int tail, int tail_start)
@@ -34,8 +34,8 @@ static vfloat block_or_zero(__global const float *x, int cb, int blocks, int HW,
 /* Pixel id 0 of the output's channel block first + id 1 of sample id 2: put together from two blocks of the source.
  * Channels outside of to .. to+count-1 become zero; with `keeps`, those before `to` stay. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void shift_channels(__global const float *x, ulong x_off, __global float *y, ulong y_off, int x_blocks, int y_blocks, int HW,
-                    int first, int from, int to, int count, int keeps)
+void shift_channels(__global const float *x, ulong x_off, __global float *y, ulong y_off, int x_blocks, int y_blocks,
+                    int HW, int first, int from, int to, int count, int keeps)
 {
     const int    p = (int)get_global_id(0), cb = first + (int)get_global_id(1);
     const size_t n = get_global_id(2);
@@ -49,7 +49,8 @@ void shift_channels(__global const float *x, ulong x_off, __global float *y, ulo
     vstore(block_or_zero(source, block, x_blocks, HW, p), 0, two);
     vstore(block_or_zero(source, block + 1, x_blocks, HW, p), 1, two);
     const vint c = c0 + DIFFAD_LANES;
-    vfloat     v = select((vfloat)(0.0f), vload(0, two + (s0 - block * VEC)), (c >= (vint)(to)) & (c < (vint)(to + count)));
+    vfloat     v = select((vfloat)(0.0f), vload(0, two + (s0 - block * VEC)),
+                          (c >= (vint)(to)) & (c < (vint)(to + count)));
     if (keeps && c0 < to)
         v = select(v, vload(p, target), c < (vint)(to));
     vstore(v, p, target);

@@ -1,4 +1,5 @@
-/* randn.cl: one work-item writes numbers 4 id 0 .. 4 id 0 + 3 of sample id 1; key rows { seed low, seed high, step, sample }. */
+/* randn.cl: one work-item writes numbers 4 id 0 .. 4 id 0 + 3 of sample id 1. Rows of key: { seed low, seed high, step,
+ * sample }. */
 #include "common/random.cl"
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))

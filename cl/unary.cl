@@ -1,8 +1,9 @@
-/* unary.cl: y = f(x), or with GRADIENT dx = f'(x) dy; one work-item handles VEC elements. F: which function, numbered as in
- * src/op/unary.c; a and b are its parameters. A program holds one kernel, for compile time's sake.
+/* unary.cl: y = f(x), or with GRADIENT dx = f'(x) dy; one work-item handles VEC elements. F: which function, numbered
+ * as in src/op/unary.c; a and b are its parameters. A program holds one kernel, for compile time's sake.
  *
- * tail > 0: f(0) is not 0, a vector is one pixel of one channel block, and the last of every `blocks` channel blocks has
- * only `tail` channels: the lanes behind them are written as zero. Not-a-numbers pass through every forward function. */
+ * tail > 0: f(0) is not 0, a vector is one pixel of one channel block, and the last of every `blocks` channel blocks
+ * has only `tail` channels: the lanes behind them are written as zero. Not-a-numbers pass through every forward
+ * function. */
 #ifndef F
 #define F 0
 #endif

@@ -9,10 +9,12 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     char a[64], b[64];
     (void)out;
     if (to->kind != DIFFAD_VALUE_BOUND)
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "assign: the destination%s%s is not a bound value", to->name ? " " : "", to->name ? to->name : "");
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "assign: the destination%s%s is not a bound value", to->name ? " " : "",
+                    to->name ? to->name : "");
     if (to->type != from->type || !diffad_shape_equal(&to->shape, &from->shape))
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "assign: %s is %s %s, the new value is %s %s", to->name, diffad_dtype_name(to->type),
-                    diffad_shape_text(&to->shape, a, sizeof a), diffad_dtype_name(from->type), diffad_shape_text(&from->shape, b, sizeof b));
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "assign: %s is %s %s, the new value is %s %s", to->name,
+                    diffad_dtype_name(to->type), diffad_shape_text(&to->shape, a, sizeof a),
+                    diffad_dtype_name(from->type), diffad_shape_text(&from->shape, b, sizeof b));
     return DIFFAD_OK;
 }
 
@@ -30,7 +32,8 @@ static const diffad_way ways[] = { { .name = "copy", .layout = DIFFAD_LAYOUT_ANY
 static const diffad_op_case cases[] = {
     { .name = "one", .in = { { 0, { 0 } }, { 0, { 0 } } } },
     { .name = "odd", .in = { { 4, { 2, 19, 5, 7 } }, { 4, { 2, 19, 5, 7 } } } },
-    { .name = "odd_bytes", .in = { { 1, { 5 } }, { 1, { 5 } } }, .type = { DIFFAD_U8, DIFFAD_U8 }, .range = { { 0, 255 }, { 0, 255 } } },
+    { .name = "odd_bytes", .in = { { 1, { 5 } }, { 1, { 5 } } }, .type = { DIFFAD_U8, DIFFAD_U8 },
+      .range = { { 0, 255 }, { 0, 255 } } },
     { .name = "latent", .in = { { 4, { 8, 64, 32, 32 } }, { 4, { 8, 64, 32, 32 } } }, .bench = true },
 };
 
@@ -39,4 +42,7 @@ const diffad_op diffad_op_assign = {
     .infer = infer, DIFFAD_WAYS(ways), .no_grad = "it writes state", .cost = cost, .ref = ref, DIFFAD_CASES(cases),
 };
 
-void diffad_assign(diffad_graph *g, diffad_val dst, diffad_val src) { diffad_apply(g, &diffad_op_assign, NULL, 2, (diffad_val[]){ dst, src }); }
+void diffad_assign(diffad_graph *g, diffad_val dst, diffad_val src)
+{
+    diffad_apply(g, &diffad_op_assign, NULL, 2, (diffad_val[]){ dst, src });
+}

@@ -16,7 +16,8 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     const bool fits = x->rank >= 2 && ((b->rank == 1 && b->side[0] == x->side[1]) ||
                                        (b->rank == 2 && b->side[0] == x->side[0] && b->side[1] == x->side[1]));
     if (!fits)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "bias: b is %s for x %s, [C] or [N,C] is needed", diffad_shape_text(b, have, sizeof have),
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "bias: b is %s for x %s, [C] or [N,C] is needed",
+                    diffad_shape_text(b, have, sizeof have),
                     diffad_shape_text(x, want, sizeof want));
     return diffad_infer_same(n, out);
 }
@@ -26,7 +27,8 @@ static diffad_status emit(diffad_emit *e, const diffad_node *n)
     const diffad_value *x = n->in[0];
     const int64_t batch = diffad_side(x, 0), c = diffad_side(x, 1), hw = pixels(x), block = e->out[0].block;
     const int64_t vec   = block > 1 ? block : diffad_vector_width(e->caps, hw);
-    const bool    loops = block > 1 && e->caps->local_mem_is_cheap;      /* a work-group is one work-item with many pixels */
+    /* a work-group is one work-item with many pixels */
+    const bool    loops = block > 1 && e->caps->local_mem_is_cheap;
     const int64_t run   = loops ? 64 : 1, group = loops ? 1 : DIFFAD_GROUP;
     diffad_launch l = diffad_launch_make("bias", "bias", 1, group);
     if (block > 1)
@@ -130,8 +132,10 @@ static void bias_grad_ref(const diffad_ref *r)
 
 /* ---- descriptors ---- */
 
-static const diffad_way ways[]           = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = emit, .is_portable = true } };
-static const diffad_way bias_grad_ways[] = { { .name = "two_sums", .layout = DIFFAD_LAYOUT_ANY, .emit = bias_grad_emit, .is_portable = true } };
+static const diffad_way ways[]           = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = emit,
+                                               .is_portable = true } };
+static const diffad_way bias_grad_ways[] = { { .name = "two_sums", .layout = DIFFAD_LAYOUT_ANY,
+                                               .emit = bias_grad_emit, .is_portable = true } };
 
 static const diffad_op_case cases[] = {
     { .name = "one", .in = { { 2, { 1, 1 } }, { 1, { 1 } } } },
@@ -161,8 +165,8 @@ const diffad_op diffad_op_bias = {
 };
 const diffad_op diffad_op_bias_grad = {
     .name = "bias_grad", .n_in = 1, .n_out = 1, .attr_size = sizeof(bias_grad_attr), .tol = 1e-6, .maps_in = 1,
-    .infer = bias_grad_infer, DIFFAD_WAYS(bias_grad_ways), .no_grad = "second derivatives are not needed", .cost = bias_grad_cost,
-    .ref = bias_grad_ref, DIFFAD_CASES(bias_grad_cases),
+    .infer = bias_grad_infer, DIFFAD_WAYS(bias_grad_ways), .no_grad = "second derivatives are not needed",
+    .cost = bias_grad_cost, .ref = bias_grad_ref, DIFFAD_CASES(bias_grad_cases),
 };
 
 diffad_val diffad_bias(diffad_graph *g, diffad_val x, diffad_val b)

@@ -61,7 +61,8 @@ static void mul_grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy
     dx[1] = diffad_mul(g, dy[0], n->x[0]);
 }
 
-static const diffad_way ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = emit, .is_portable = true } };
+static const diffad_way ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = emit,
+                                     .is_portable = true } };
 static const diffad_op_case cases[] = {
     { .name = "one", .in = { { 1, { 1 } }, { 1, { 1 } } } },
     { .name = "odd", .in = { { 4, { 2, 3, 5, 7 } }, { 4, { 2, 3, 5, 7 } } } },
@@ -82,6 +83,15 @@ const diffad_op diffad_op_mul = {
     .infer = infer, DIFFAD_WAYS(ways), .grad = mul_grad, .cost = cost, .ref = mul_ref, DIFFAD_CASES(cases),
 };
 
-diffad_val diffad_add(diffad_graph *g, diffad_val a, diffad_val b) { return diffad_apply(g, &diffad_op_add, NULL, 2, (diffad_val[]){ a, b }); }
-diffad_val diffad_sub(diffad_graph *g, diffad_val a, diffad_val b) { return diffad_apply(g, &diffad_op_sub, NULL, 2, (diffad_val[]){ a, b }); }
-diffad_val diffad_mul(diffad_graph *g, diffad_val a, diffad_val b) { return diffad_apply(g, &diffad_op_mul, NULL, 2, (diffad_val[]){ a, b }); }
+diffad_val diffad_add(diffad_graph *g, diffad_val a, diffad_val b)
+{
+    return diffad_apply(g, &diffad_op_add, NULL, 2, (diffad_val[]){ a, b });
+}
+diffad_val diffad_sub(diffad_graph *g, diffad_val a, diffad_val b)
+{
+    return diffad_apply(g, &diffad_op_sub, NULL, 2, (diffad_val[]){ a, b });
+}
+diffad_val diffad_mul(diffad_graph *g, diffad_val a, diffad_val b)
+{
+    return diffad_apply(g, &diffad_op_mul, NULL, 2, (diffad_val[]){ a, b });
+}

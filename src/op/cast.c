@@ -10,8 +10,8 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     const diffad_dtype from = n->in[0]->type, to = (diffad_dtype)((const cast_attr *)n->attr)->type;
     const bool is_stored = from <= DIFFAD_U8 && to <= DIFFAD_U8;      /* the others occur in files only */
     if (!is_stored || (from == DIFFAD_F32) == (to == DIFFAD_F32))
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "cast: from %s to %s; one of them must be f32, the other f16, bf16, i32 or u8", diffad_dtype_name(from),
-                    diffad_dtype_name(to));
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "cast: from %s to %s; one of them must be f32, the other f16, bf16, i32 or u8",
+                    diffad_dtype_name(from), diffad_dtype_name(to));
     out[0] = (diffad_infer_out){ to, n->in[0]->shape };
     return DIFFAD_OK;
 }
@@ -53,7 +53,10 @@ static double round_to(double x, int bits, int lowest, double limit)
     return fabs(y) < limit ? y : copysign(INFINITY, y);
 }
 
-static double round_within(double x, double lo, double hi) { return isnan(x) ? 0 : x < lo ? lo : x > hi ? hi : rint(x); }
+static double round_within(double x, double lo, double hi)
+{
+    return isnan(x) ? 0 : x < lo ? lo : x > hi ? hi : rint(x);
+}
 
 static void ref(const diffad_ref *r)
 {
@@ -70,14 +73,17 @@ static void ref(const diffad_ref *r)
 
 static const diffad_way ways[] = { { .name = "plain", .emit = emit, .is_portable = true } };
 
-static const cast_attr f32 = { DIFFAD_F32 }, f16 = { DIFFAD_F16 }, bf16 = { DIFFAD_BF16 }, i32 = { DIFFAD_I32 }, u8 = { DIFFAD_U8 };
+static const cast_attr f32 = { DIFFAD_F32 }, f16 = { DIFFAD_F16 }, bf16 = { DIFFAD_BF16 }, i32 = { DIFFAD_I32 },
+    u8 = { DIFFAD_U8 };
 #define ODD { 4, { 2, 3, 5, 7 } }
 static const diffad_op_case cases[] = {
     { .name = "one", .in = { { 0, { 0 } } }, .attr = &f16 },
     { .name = "odd_to_f16", .in = { ODD }, .attr = &f16 },
     { .name = "small_to_f16", .in = { ODD }, .range = { { -1e-4, 1e-4 } }, .attr = &f16 },       /* half's subnormals */
-    { .name = "tiny_to_f16", .in = { ODD }, .range = { { -1e-7, 1e-7 } }, .attr = &f16 },        /* around its smallest */
-    { .name = "large_to_f16", .in = { ODD }, .range = { { 65000, 66000 } }, .attr = &f16 },      /* some become infinite */
+    /* around its smallest */
+    { .name = "tiny_to_f16", .in = { ODD }, .range = { { -1e-7, 1e-7 } }, .attr = &f16 },
+    /* some become infinite */
+    { .name = "large_to_f16", .in = { ODD }, .range = { { 65000, 66000 } }, .attr = &f16 },
     { .name = "odd_from_f16", .in = { ODD }, .type = { DIFFAD_F16 }, .attr = &f32 },
     { .name = "small_from_f16", .in = { ODD }, .type = { DIFFAD_F16 }, .range = { { 1e-7, 6e-5 } }, .attr = &f32 },
     { .name = "odd_to_bf16", .in = { ODD }, .attr = &bf16 },
@@ -93,7 +99,8 @@ static const diffad_op_case cases[] = {
 
 const diffad_op diffad_op_cast = {
     .name = "cast", .n_in = 1, .n_out = 1, .attr_size = sizeof(cast_attr), .tol = 0, .infer = infer, DIFFAD_WAYS(ways),
-    .no_grad = "other types are for storage: differentiate in float32 and cast the results", .cost = cost, .ref = ref, DIFFAD_CASES(cases),
+    .no_grad = "other types are for storage: differentiate in float32 and cast the results",
+    .cost = cost, .ref = ref, DIFFAD_CASES(cases),
 };
 
 /* A cast to the type x has already is x itself: gradients pass. */

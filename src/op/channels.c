@@ -1,7 +1,7 @@
 /* channels.c: concat, slice and the gradient of slice, along axis 1, rank 2..4. Kernels: cl/channels.cl.
  *
- * All three move channels from .. from+count-1 of one value to channels to .. of another. In the blocked layout that is a copy of
- * whole blocks when `from` and `to` begin a block, else every vector is put together from two. */
+ * All three move channels from .. from+count-1 of one value to channels to .. of another. In the blocked layout that is
+ * a copy of whole blocks when `from` and `to` begin a block, else every vector is put together from two. */
 #include "op/ops.h"
 
 #include <string.h>
@@ -101,7 +101,8 @@ static diffad_status concat_infer(const diffad_node *n, diffad_infer_out *out)
             like.side[1] = n->in[0]->shape.side[1];
         if (!diffad_shape_equal(&like, &n->in[0]->shape))
             DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "concat: input %d is %s, input 0 is %s: all sides but 1 must agree", i,
-                        diffad_shape_text(&n->in[i]->shape, b, sizeof b), diffad_shape_text(&n->in[0]->shape, a, sizeof a));
+                        diffad_shape_text(&n->in[i]->shape, b, sizeof b),
+                        diffad_shape_text(&n->in[0]->shape, a, sizeof a));
         if (!diffad_add_i64(sum.side[1], n->in[i]->shape.side[1], &sum.side[1]))
             DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "concat: too many channels");
     }
@@ -117,7 +118,8 @@ static diffad_status concat_emit(diffad_emit *e, const diffad_node *n)
         if (!n->in[i])
             continue;
         const int64_t c = diffad_side(n->in[i], 1);
-        DIFFAD_TRY(emit_move(e, n, &(move){ .in = i, .from = 0, .to = to, .count = c, .first = to, .last = to + c, .keeps = true }));
+        DIFFAD_TRY(emit_move(e, n, &(move){ .in = i, .from = 0, .to = to, .count = c, .first = to, .last = to + c,
+                                            .keeps = true }));
         to += c;
     }
     return DIFFAD_OK;
@@ -158,7 +160,8 @@ static diffad_status slice_infer(const diffad_node *n, diffad_infer_out *out)
     DIFFAD_TRY(need_rank(n));
     const int64_t c = diffad_side(n->in[0], 1);
     if (a->from < 0 || a->count < 1 || a->from > c || a->count > c - a->from)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "slice: %lld channels from %lld, x has %lld", (long long)a->count, (long long)a->from, (long long)c);
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "slice: %lld channels from %lld, x has %lld", (long long)a->count,
+                    (long long)a->from, (long long)c);
     out[0] = (diffad_infer_out){ DIFFAD_F32, n->in[0]->shape };
     out[0].shape.side[1] = a->count;
     return DIFFAD_OK;
@@ -167,7 +170,8 @@ static diffad_status slice_infer(const diffad_node *n, diffad_infer_out *out)
 static diffad_status slice_emit(diffad_emit *e, const diffad_node *n)
 {
     const slice_attr *a = n->attr;
-    return emit_move(e, n, &(move){ .in = 0, .from = a->from, .to = 0, .count = a->count, .first = 0, .last = a->count });
+    return emit_move(e, n, &(move){ .in = 0, .from = a->from, .to = 0, .count = a->count, .first = 0,
+                                    .last = a->count });
 }
 
 static void slice_ref(const diffad_ref *r)
@@ -175,7 +179,8 @@ static void slice_ref(const diffad_ref *r)
     const slice_attr *a = r->n->attr;
     const int64_t hw = pixels(r->n->out[0]), c = diffad_side(r->n->in[0], 1);
     for (int64_t s = 0; s < diffad_side(r->n->out[0], 0); s++)
-        memcpy(r->out[0] + s * a->count * hw, r->in[0] + (s * c + a->from) * hw, (size_t)(a->count * hw) * sizeof(double));
+        memcpy(r->out[0] + s * a->count * hw, r->in[0] + (s * c + a->from) * hw,
+               (size_t)(a->count * hw) * sizeof(double));
 }
 
 static void slice_grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, diffad_val *dx)
@@ -192,8 +197,8 @@ static diffad_status slice_grad_infer(const diffad_node *n, diffad_infer_out *ou
     DIFFAD_TRY(need_rank(n));
     const int64_t c = diffad_side(n->in[0], 1);
     if (a->from < 0 || a->channels < c || a->from > a->channels - c)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "slice_grad: %lld channels from %lld do not fit into %lld", (long long)c, (long long)a->from,
-                    (long long)a->channels);
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "slice_grad: %lld channels from %lld do not fit into %lld", (long long)c,
+                    (long long)a->from, (long long)a->channels);
     out[0] = (diffad_infer_out){ DIFFAD_F32, n->in[0]->shape };
     out[0].shape.side[1] = a->channels;
     return DIFFAD_OK;
@@ -202,7 +207,8 @@ static diffad_status slice_grad_infer(const diffad_node *n, diffad_infer_out *ou
 static diffad_status slice_grad_emit(diffad_emit *e, const diffad_node *n)
 {
     const slice_grad_attr *a = n->attr;
-    return emit_move(e, n, &(move){ .in = 0, .from = 0, .to = a->from, .count = diffad_side(n->in[0], 1), .first = 0, .last = a->channels });
+    return emit_move(e, n, &(move){ .in = 0, .from = 0, .to = a->from, .count = diffad_side(n->in[0], 1), .first = 0,
+                                    .last = a->channels });
 }
 
 static void slice_grad_ref(const diffad_ref *r)
@@ -216,9 +222,12 @@ static void slice_grad_ref(const diffad_ref *r)
 
 /* ---- descriptors ---- */
 
-static const diffad_way concat_ways[]     = { { .name = "moves", .layout = DIFFAD_LAYOUT_ANY, .emit = concat_emit, .is_portable = true } };
-static const diffad_way slice_ways[]      = { { .name = "move", .layout = DIFFAD_LAYOUT_ANY, .emit = slice_emit, .is_portable = true } };
-static const diffad_way slice_grad_ways[] = { { .name = "move", .layout = DIFFAD_LAYOUT_ANY, .emit = slice_grad_emit, .is_portable = true } };
+static const diffad_way concat_ways[]     = { { .name = "moves", .layout = DIFFAD_LAYOUT_ANY, .emit = concat_emit,
+                                                .is_portable = true } };
+static const diffad_way slice_ways[]      = { { .name = "move", .layout = DIFFAD_LAYOUT_ANY, .emit = slice_emit,
+                                                .is_portable = true } };
+static const diffad_way slice_grad_ways[] = { { .name = "move", .layout = DIFFAD_LAYOUT_ANY, .emit = slice_grad_emit,
+                                                .is_portable = true } };
 
 #define MAP(n, c, h, w) { 4, { n, c, h, w } }
 static const diffad_op_case concat_cases[] = {
@@ -226,14 +235,15 @@ static const diffad_op_case concat_cases[] = {
     { .name = "odd", .in = { MAP(2, 3, 5, 7), MAP(2, 18, 5, 7), MAP(2, 19, 5, 7) }, .n_in = 3 },
     { .name = "odd_last", .in = { MAP(2, 16, 3, 3), MAP(2, 5, 3, 3) }, .n_in = 2 },
     { .name = "odd_then_aligned", .in = { MAP(1, 5, 3, 3), MAP(1, 27, 3, 3), MAP(1, 16, 3, 3) }, .n_in = 3 },
-    { .name = "eight", .in = { MAP(1, 3, 2, 2), MAP(1, 1, 2, 2), MAP(1, 2, 2, 2), MAP(1, 16, 2, 2), MAP(1, 4, 2, 2), MAP(1, 1, 2, 2),
-                               MAP(1, 9, 2, 2), MAP(1, 3, 2, 2) }, .n_in = 8 },
+    { .name = "eight", .in = { MAP(1, 3, 2, 2), MAP(1, 1, 2, 2), MAP(1, 2, 2, 2), MAP(1, 16, 2, 2), MAP(1, 4, 2, 2),
+                               MAP(1, 1, 2, 2), MAP(1, 9, 2, 2), MAP(1, 3, 2, 2) }, .n_in = 8 },
     { .name = "rows", .in = { { 2, { 3, 4 } }, { 2, { 3, 2 } } }, .n_in = 2 },
     { .name = "tokens", .in = { { 3, { 2, 4, 16 } }, { 3, { 2, 1, 16 } } }, .n_in = 2 },
     { .name = "unet", .in = { MAP(2, 256, 32, 32), MAP(2, 128, 32, 32) }, .n_in = 2, .bench = true },
 };
 
-static const slice_attr      first = { 0, 1 }, middle = { 5, 14 }, block = { 16, 16 }, cut = { 16, 3 }, row = { 1, 2 }, half = { 128, 128 };
+static const slice_attr      first = { 0, 1 }, middle = { 5, 14 }, block = { 16, 16 }, cut = { 16, 3 };
+static const slice_attr      row = { 1, 2 }, half = { 128, 128 };
 static const diffad_op_case slice_cases[] = {
     { .name = "one", .in = { { 2, { 1, 1 } } }, .attr = &first },
     { .name = "odd", .in = { MAP(2, 19, 5, 7) }, .attr = &middle },
@@ -244,7 +254,8 @@ static const diffad_op_case slice_cases[] = {
     { .name = "unet", .in = { MAP(2, 384, 32, 32) }, .attr = &half, .bench = true },
 };
 
-static const slice_grad_attr only = { 0, 1 }, amid = { 5, 35 }, aligned = { 16, 48 }, last = { 32, 37 }, of_row = { 1, 4 }, real = { 128, 384 };
+static const slice_grad_attr only = { 0, 1 }, amid = { 5, 35 }, aligned = { 16, 48 }, last = { 32, 37 };
+static const slice_grad_attr of_row = { 1, 4 }, real = { 128, 384 };
 static const diffad_op_case slice_grad_cases[] = {
     { .name = "one", .in = { { 2, { 1, 1 } } }, .attr = &only },
     { .name = "odd", .in = { MAP(2, 14, 5, 7) }, .attr = &amid },
@@ -257,16 +268,18 @@ static const diffad_op_case slice_grad_cases[] = {
 
 const diffad_op diffad_op_concat = {
     .name = "concat", .n_in = 8, .n_out = 1, .n_required = 1, .tol = 0, .maps_in = 255, .maps_out = 1,
-    .infer = concat_infer, DIFFAD_WAYS(concat_ways), .grad = concat_grad, .cost = concat_cost, .ref = concat_ref, DIFFAD_CASES(concat_cases),
+    .infer = concat_infer, DIFFAD_WAYS(concat_ways), .grad = concat_grad, .cost = concat_cost, .ref = concat_ref,
+    DIFFAD_CASES(concat_cases),
 };
 const diffad_op diffad_op_slice = {
     .name = "slice", .n_in = 1, .n_out = 1, .attr_size = sizeof(slice_attr), .tol = 0, .maps_in = 1, .maps_out = 1,
-    .infer = slice_infer, DIFFAD_WAYS(slice_ways), .grad = slice_grad, .cost = cost, .ref = slice_ref, DIFFAD_CASES(slice_cases),
+    .infer = slice_infer, DIFFAD_WAYS(slice_ways), .grad = slice_grad, .cost = cost, .ref = slice_ref,
+    DIFFAD_CASES(slice_cases),
 };
 const diffad_op diffad_op_slice_grad = {
-    .name = "slice_grad", .n_in = 1, .n_out = 1, .attr_size = sizeof(slice_grad_attr), .tol = 0, .maps_in = 1, .maps_out = 1,
-    .infer = slice_grad_infer, DIFFAD_WAYS(slice_grad_ways), .no_grad = "second derivatives are not needed", .cost = cost,
-    .ref = slice_grad_ref, DIFFAD_CASES(slice_grad_cases),
+    .name = "slice_grad", .n_in = 1, .n_out = 1, .attr_size = sizeof(slice_grad_attr), .tol = 0, .maps_in = 1,
+    .maps_out = 1, .infer = slice_grad_infer, DIFFAD_WAYS(slice_grad_ways),
+    .no_grad = "second derivatives are not needed", .cost = cost, .ref = slice_grad_ref, DIFFAD_CASES(slice_grad_cases),
 };
 
 diffad_val diffad_concat(diffad_graph *g, int n, const diffad_val *x)

@@ -1,7 +1,8 @@
 /* dropout.c: y = x with elements dropped with probability p, the rest divided by 1 - p. Kernels: cl/dropout.cl.
  *
- * Element (n, c, pixel) belongs to position (n HW + pixel) C4 + c of the stream (seed, DROPOUT, step, salt), C4 being C rounded
- * up to a multiple of 4: four numbers of one draw are four channels, in every layout. Rank 0 and 1 are all channels. */
+ * Element (n, c, pixel) belongs to position (n HW + pixel) C4 + c of the stream (seed, DROPOUT, step, salt), C4 being
+ * C rounded up to a multiple of 4: four numbers of one draw are four channels, in every layout. Rank 0 and 1 are all
+ * channels. */
 #include "base/rng.h"
 #include "op/ops.h"
 
@@ -21,8 +22,9 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     const dropout_attr *a = n->attr;
     char text[64];
     if (n->in[0]->type != DIFFAD_F32 || n->in[1]->type != DIFFAD_I32 || diffad_numel(n->in[1]) != 2)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "dropout: x is %s, key is %s %s; f32 and i32 [2] are needed", diffad_dtype_name(n->in[0]->type),
-                    diffad_dtype_name(n->in[1]->type), diffad_shape_text(&n->in[1]->shape, text, sizeof text));
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "dropout: x is %s, key is %s %s; f32 and i32 [2] are needed",
+                    diffad_dtype_name(n->in[0]->type), diffad_dtype_name(n->in[1]->type),
+                    diffad_shape_text(&n->in[1]->shape, text, sizeof text));
     if (!(a->p >= 0 && a->p < 1))
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "dropout: p=%g, 0 <= p < 1 is needed", a->p);
     return diffad_infer_same(n, out);
@@ -73,7 +75,8 @@ static void grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, di
     dx[0] = diffad_dropout(g, dy[0], n->x[1], a->p, a->salt);
 }
 
-static const diffad_way ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = emit, .is_portable = true } };
+static const diffad_way ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = emit,
+                                     .is_portable = true } };
 static const dropout_attr half = { 0.5, 3, 0 }, tenth = { 0.1, 0xFFFFFFFFu, 0 }, never = { 0, 1, 0 };
 #define KEY { 1, { 2 } }
 #define SEEDS .type = { DIFFAD_F32, DIFFAD_I32 }, .range = { { 0, 0 }, { -2e9, 2e9 } }
@@ -87,7 +90,8 @@ static const diffad_op_case cases[] = {
 };
 
 const diffad_op diffad_op_dropout = {
-    .name = "dropout", .n_in = 2, .n_out = 1, .attr_size = sizeof(dropout_attr), .tol = 2e-7, .maps_in = 1, .maps_out = 1, .inplace = 1,
+    .name = "dropout", .n_in = 2, .n_out = 1, .attr_size = sizeof(dropout_attr), .tol = 2e-7, .maps_in = 1,
+    .maps_out = 1, .inplace = 1,
     .infer = infer, DIFFAD_WAYS(ways), .grad = grad, .cost = cost, .ref = ref, DIFFAD_CASES(cases),
 };
 

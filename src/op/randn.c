@@ -9,7 +9,8 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     const randn_attr   *a   = n->attr;
     const diffad_shape *key = &n->in[0]->shape;
     char text[64];
-    if (n->in[0]->type != DIFFAD_I32 || key->rank != 2 || key->side[1] != 4 || a->shape.rank < 1 || key->side[0] != a->shape.side[0])
+    if (n->in[0]->type != DIFFAD_I32 || key->rank != 2 || key->side[1] != 4 || a->shape.rank < 1 ||
+        key->side[0] != a->shape.side[0])
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "randn: key is %s %s, i32 [N,4] is needed, N being side 0 of the result",
                     diffad_dtype_name(n->in[0]->type), diffad_shape_text(key, text, sizeof text));
     out[0] = (diffad_infer_out){ DIFFAD_F32, a->shape };
@@ -45,7 +46,8 @@ static void ref(const diffad_ref *r)
 }
 
 static const diffad_way ways[] = { { .name = "plain", .emit = emit, .is_portable = true } };
-static const randn_attr one  = { { 1, { 1 } }, DIFFAD_RNG_NOISE, 0 }, odd = { { 4, { 3, 3, 5, 7 } }, DIFFAD_RNG_SAMPLER, 0 };
+static const randn_attr one  = { { 1, { 1 } }, DIFFAD_RNG_NOISE, 0 };
+static const randn_attr odd  = { { 4, { 3, 3, 5, 7 } }, DIFFAD_RNG_SAMPLER, 0 };
 static const randn_attr real = { { 4, { 8, 64, 32, 32 } }, DIFFAD_RNG_POSTERIOR, 0 };
 #define KEYS .type = { DIFFAD_I32 }, .range = { { -2147483648.0, 2147483646.0 } }
 static const diffad_op_case cases[] = {
@@ -55,8 +57,8 @@ static const diffad_op_case cases[] = {
 };
 
 const diffad_op diffad_op_randn = {
-    .name = "randn", .n_in = 1, .n_out = 1, .attr_size = sizeof(randn_attr), .tol = 0, .infer = infer, DIFFAD_WAYS(ways),
-    .no_grad = "it has no float inputs", .cost = cost, .ref = ref, DIFFAD_CASES(cases),
+    .name = "randn", .n_in = 1, .n_out = 1, .attr_size = sizeof(randn_attr), .tol = 0, .infer = infer,
+    DIFFAD_WAYS(ways), .no_grad = "it has no float inputs", .cost = cost, .ref = ref, DIFFAD_CASES(cases),
 };
 
 diffad_val diffad_randn(diffad_graph *g, diffad_val key, diffad_shape shape, uint32_t purpose)

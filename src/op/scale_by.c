@@ -6,7 +6,8 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     char text[64];
     DIFFAD_TRY(diffad_need_f32(n));
     if (diffad_numel(n->in[1]) != 1)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "scale_by: the factor is %s, one element is needed", diffad_shape_text(&n->in[1]->shape, text, sizeof text));
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "scale_by: the factor is %s, one element is needed",
+                    diffad_shape_text(&n->in[1]->shape, text, sizeof text));
     return diffad_infer_same(n, out);
 }
 
@@ -38,7 +39,8 @@ static void grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, di
         dx[1] = diffad_reshape(g, dx[1], n->in[1]->shape);
 }
 
-static const diffad_way ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = emit, .is_portable = true } };
+static const diffad_way ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = emit,
+                                     .is_portable = true } };
 static const diffad_op_case cases[] = {
     { .name = "one", .in = { { 1, { 1 } }, { 0, { 0 } } } },
     { .name = "odd", .in = { { 4, { 2, 3, 5, 7 } }, { 1, { 1 } } } },

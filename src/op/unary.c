@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-typedef struct unary_attr { double a, b; } unary_attr;      /* leaky_relu: slope; clamp: lo, hi; affine: factor, summand */
+/* leaky_relu: slope; clamp: lo, hi; affine: factor, summand */
+typedef struct unary_attr { double a, b; } unary_attr;
 
 typedef double (*scalar_fn)(double x, double a, double b);
 
@@ -16,7 +17,8 @@ typedef struct unary_row {
 /* ---- the functions, in double ---- */
 
 static double sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
-static double cumulative(double x) { return 0.5 * (1.0 + erf(x * 0.70710678118654752440)); }      /* of the normal distribution */
+/* of the normal distribution */
+static double cumulative(double x) { return 0.5 * (1.0 + erf(x * 0.70710678118654752440)); }
 static double density(double x) { return 0.39894228040143267794 * exp(-0.5 * x * x); }
 
 #define FUNCTION(name, expression)                          \
@@ -63,7 +65,10 @@ static const unary_row *row_of(const diffad_op *op)
     return row;
 }
 
-static unary_attr attr_of(const diffad_node *n) { return n->attr ? *(const unary_attr *)n->attr : (unary_attr){ 0, 0 }; }
+static unary_attr attr_of(const diffad_node *n)
+{
+    return n->attr ? *(const unary_attr *)n->attr : (unary_attr){ 0, 0 };
+}
 
 /* ---- one skeleton for all of them ---- */
 
@@ -147,8 +152,10 @@ static void bwd_ref(const diffad_ref *r)
         r->out[0][i] = r->in[1][i] * slope(r->in[0][i], attr.a, attr.b);
 }
 
-static const diffad_way fwd_ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true } };
-static const diffad_way bwd_ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit, .is_portable = true } };
+static const diffad_way fwd_ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit,
+                                         .is_portable = true } };
+static const diffad_way bwd_ways[] = { { .name = "plain", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit,
+                                         .is_portable = true } };
 
 /* ---- cases and descriptors ---- */
 
