@@ -4,7 +4,8 @@
 
 #ifdef __OPENCL_C_VERSION__
 typedef uint diffad_u32;
-#define DIFFAD_MUL_HI(a, b) mul_hi((a), (b))
+/* Not mul_hi: compilers for CPUs turn only this form into a vector instruction. */
+#define DIFFAD_MUL_HI(a, b) ((uint)(((ulong)(a) * (b)) >> 32))
 #else
 #include <stdint.h>
 typedef uint32_t diffad_u32;
@@ -17,16 +18,24 @@ enum { DIFFAD_PHILOX_ROUNDS = 10 };
 static inline void diffad_philox_rounds(diffad_u32 c[4], diffad_u32 key0, diffad_u32 key1)
 {
     const diffad_u32 m0 = 0xD2511F53u, m1 = 0xCD9E8D57u;
+    diffad_u32       c0 = c[0], c1 = c[1], c2 = c[2], c3 = c[3];      /* an array would stay in memory */
+#ifdef __OPENCL_C_VERSION__
+#pragma unroll
+#endif
     for (int i = 0; i < DIFFAD_PHILOX_ROUNDS; i++) {
-        const diffad_u32 hi0 = DIFFAD_MUL_HI(m0, c[0]), lo0 = m0 * c[0];
-        const diffad_u32 hi1 = DIFFAD_MUL_HI(m1, c[2]), lo1 = m1 * c[2];
-        c[0] = hi1 ^ c[1] ^ key0;
-        c[1] = lo1;
-        c[2] = hi0 ^ c[3] ^ key1;
-        c[3] = lo0;
+        const diffad_u32 hi0 = DIFFAD_MUL_HI(m0, c0), lo0 = m0 * c0;
+        const diffad_u32 hi1 = DIFFAD_MUL_HI(m1, c2), lo1 = m1 * c2;
+        c0 = hi1 ^ c1 ^ key0;
+        c1 = lo1;
+        c2 = hi0 ^ c3 ^ key1;
+        c3 = lo0;
         key0 += 0x9E3779B9u;      /* golden ratio */
         key1 += 0xBB67AE85u;      /* sqrt(3) - 1 */
     }
+    c[0] = c0;
+    c[1] = c1;
+    c[2] = c2;
+    c[3] = c3;
 }
 
 #endif
