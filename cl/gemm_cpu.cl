@@ -1,7 +1,7 @@
 /* gemm_cpu.cl: C = alpha A B + beta C + bias for CPUs. One work-item owns some panels of P rows and one panel of 16 V columns,
  * and keeps P x V vectors of sums in registers. K is cut into blocks of KB: B's block stays in the cache while the rows pass
  * over it, and each block's sum is added to C on its own, which also keeps rounding errors short.
- * A: rows of A, or with A_PACKED panels [M/P][K][P]. B: panels [N/(16V)][K][16V]. */
+ * B: panels [N/(16V)][K][16V] (gemm_pack.cl). */
 #ifndef P
 #define P 6
 #endif
@@ -10,9 +10,6 @@
 #endif
 #ifndef KB
 #define KB 256
-#endif
-#ifndef A_PACKED
-#define A_PACKED 0
 #endif
 #define WIDTH  (16 * V)
 #define UNROLL __attribute__((opencl_unroll_hint))
@@ -39,24 +36,16 @@ void gemm_cpu(__global const float *restrict a, ulong a_off, __global const floa
                 UNROLL for (int p = 0; p < P; p++)
                     sum[v][p] = (float16)(0.0f);
             __global const float *bk = b + (size_t)k0 * WIDTH;
-#if A_PACKED
-            __global const float *ak = a + ((size_t)m0 * K + (size_t)k0 * P);
-#else
             __global const float *row[P];
             UNROLL for (int p = 0; p < P; p++)
                 row[p] = a + (size_t)min(m0 + p, M - 1) * lda + k0;
-#endif
             __attribute__((opencl_unroll_hint(2)))
             for (int k = 0; k < depth; k++) {
                 float16 w[V];
                 UNROLL for (int v = 0; v < V; v++)
                     w[v] = vload16(v, bk + (size_t)k * WIDTH);
                 UNROLL for (int p = 0; p < P; p++) {
-#if A_PACKED
-                    const float16 s = (float16)(ak[k * P + p]);
-#else
                     const float16 s = (float16)(row[p][k]);
-#endif
                     UNROLL for (int v = 0; v < V; v++)
                         sum[v][p] = w[v] * s + sum[v][p];
                 }

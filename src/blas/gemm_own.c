@@ -41,37 +41,48 @@ static block pick_block(const diffad_caps *caps, int64_t n)
     return caps->native_float >= 8 ? (block){ 6, 1 } : (block){ 3, 1 };
 }
 
-/* One operand into panels [ceil(extent/width)][K][width], zeros in the last. is_turned: it is stored [extent, K]. */
-typedef struct packing { char operand; const diffad_gemm_operand *o; int64_t extent, width; bool is_turned; } packing;
+/* An operand in the form the kernel reads: B in panels [ceil(N/width)][K][width] with zeros in the last, A as rows [M,K]. */
+typedef struct packing { char operand; const diffad_gemm_operand *o; int64_t rows, columns, count; bool is_turned; } packing;
 
-static diffad_status pack(const diffad_gemm_sink *sink, const diffad_gemm *g, const packing *p, int32_t *mem)
+enum { PACK_DEPTH = 256 };      /* rows of a panel per work-item */
+
+static void pack_args(diffad_launch *l, const packing *p, int32_t mem, int64_t extent, int64_t k)
 {
-    enum { DEPTH = 64 };      /* rows of a panel per work-item */
-    const int64_t panels = diffad_ceil_div(p->extent, p->width), each = panels * g->k * p->width;
-    const int64_t batch = p->o->stride > 0 ? g->batch : 1;
+    diffad_launch_mem(l, p->o->mem, p->o->offset, DIFFAD_READ);
+    diffad_launch_mem(l, mem, 0, DIFFAD_WRITE);
+    diffad_launch_int(l, extent);
+    diffad_launch_int(l, k);
+    diffad_launch_int(l, p->o->ld);
+    diffad_launch_count(l, p->o->stride);
+    diffad_launch_count(l, p->count);
+}
+
+/* p: `rows` x `columns` as stored, `count` elements of one packed matrix. */
+static diffad_status pack(const diffad_gemm_sink *sink, const packing *p, int64_t width, int64_t batch, int32_t *mem)
+{
+    const bool    is_kept = sink->pack && p->o->offset == 0, is_b = p->operand == 'b';
+    const int64_t extent = p->is_turned ? p->rows : p->columns, k = p->is_turned ? p->columns : p->rows;
     bool          fresh = true;
     char          key[96];
-    snprintf(key, sizeof key, "gemm %c%lld %lldx%lld+%lld ld%lld s%lld t%d", p->operand, (long long)p->width, (long long)p->extent,
-             (long long)g->k, (long long)p->o->offset, (long long)p->o->ld, (long long)(batch > 1 ? p->o->stride : 0), p->is_turned);
-    if (sink->pack && p->o->offset == 0)
-        DIFFAD_TRY(sink->pack(sink->user, p->operand, key, batch * each, mem, &fresh));
-    else
-        DIFFAD_TRY(sink->scratch(sink->user, batch * each, mem));
+    batch = p->o->stride > 0 ? batch : 1;
+    snprintf(key, sizeof key, "gemm %c%lld %lldx%lld*%lld ld%lld s%lld t%d", p->operand, (long long)width, (long long)p->rows,
+             (long long)p->columns, (long long)batch, (long long)p->o->ld, (long long)p->o->stride, p->is_turned);
+    DIFFAD_TRY(is_kept ? sink->pack(sink->user, p->operand, key, batch * p->count, mem, &fresh)
+                       : sink->scratch(sink->user, batch * p->count, mem));
     if (!fresh)
         return DIFFAD_OK;
-    diffad_launch l = diffad_launch_make("gemm_pack", p->is_turned ? "pack_turned" : "pack_straight", panels, 1);
-    diffad_launch_items(&l, panels, diffad_ceil_div(g->k, DEPTH), batch);
-    diffad_launch_def(&l, "WIDTH", p->width);
-    diffad_launch_def(&l, "DEPTH", DEPTH);
-    diffad_launch_mem(&l, p->o->mem, p->o->offset, DIFFAD_READ);
-    diffad_launch_mem(&l, *mem, 0, DIFFAD_WRITE);
-    diffad_launch_int(&l, p->extent);
-    diffad_launch_int(&l, g->k);
-    diffad_launch_int(&l, p->o->ld);
-    diffad_launch_count(&l, p->o->stride);
-    diffad_launch_count(&l, each);
+    diffad_launch l = diffad_launch_make("gemm_pack", p->is_turned ? "pack_turned" : "pack_straight", 1, 1);
+    diffad_launch_items(&l, diffad_ceil_div(extent, width), diffad_ceil_div(k, PACK_DEPTH), batch);
+    diffad_launch_def(&l, "WIDTH", width);
+    diffad_launch_def(&l, "DEPTH", PACK_DEPTH);
+    pack_args(&l, p, *mem, extent, k);
+    if (p->is_turned) {
+        diffad_launch_count(&l, is_b ? width * k : width);
+        diffad_launch_int(&l, is_b ? width : extent);
+        diffad_launch_int(&l, is_b);
+    }
     const diffad_status st = sink->add(sink->user, &l);
-    if (sink->pack && p->o->offset == 0)
+    if (is_kept)
         sink->pack_end(sink->user);
     return st;
 }
@@ -88,29 +99,30 @@ diffad_status diffad_gemm_cpu(const diffad_gemm_sink *sink, const diffad_caps *c
 {
     const block   blk   = pick_block(caps, g->n);
     const int64_t width = blk.vecs * 16, columns = diffad_ceil_div(g->n, width), rows = diffad_ceil_div(g->m, blk.rows);
-    const int64_t b_each = columns * width * g->k, a_each = rows * blk.rows * g->k;
+    const bool    ta = g->transpose_a, tb = g->transpose_b;
+    const packing pa = { 'a', &g->a, g->k, g->m, g->m * g->k, true };
+    const packing pb = { 'b', &g->b, tb ? g->n : g->k, tb ? g->k : g->n, columns * width * g->k, tb };
     const int64_t per_group = rows_per_group(caps, rows, columns * g->batch);
     int32_t       a = g->a.mem, b;
-    DIFFAD_TRY(pack(sink, g, &(packing){ 'b', &g->b, g->n, width, g->transpose_b }, &b));
-    if (g->transpose_a)
-        DIFFAD_TRY(pack(sink, g, &(packing){ 'a', &g->a, g->m, blk.rows, false }, &a));
+    DIFFAD_TRY(pack(sink, &pb, width, g->batch, &b));
+    if (ta)
+        DIFFAD_TRY(pack(sink, &pa, width, g->batch, &a));
     diffad_launch l = diffad_launch_make("gemm_cpu", "gemm_cpu", columns, 1);
     diffad_launch_items(&l, columns, diffad_ceil_div(rows, per_group), g->batch);
     diffad_launch_def(&l, "P", blk.rows);
     diffad_launch_def(&l, "V", blk.vecs);
     diffad_launch_def(&l, "KB", blk.vecs == 4 ? 256 : 512);
-    diffad_launch_def(&l, "A_PACKED", g->transpose_a);
-    diffad_launch_mem(&l, a, g->transpose_a ? 0 : g->a.offset, DIFFAD_READ);
+    diffad_launch_mem(&l, a, ta ? 0 : g->a.offset, DIFFAD_READ);
     diffad_launch_mem(&l, b, 0, DIFFAD_READ);
     diffad_launch_mem(&l, g->c.mem, g->c.offset, g->beta ? DIFFAD_READ_WRITE : DIFFAD_WRITE);
     diffad_gemm_bias_arg(&l, g);
     diffad_launch_int(&l, g->m);
     diffad_launch_int(&l, g->n);
     diffad_launch_int(&l, g->k);
-    diffad_launch_int(&l, g->a.ld);
+    diffad_launch_int(&l, ta ? g->k : g->a.ld);
     diffad_launch_int(&l, g->c.ld);
-    diffad_launch_count(&l, g->a.stride == 0 ? 0 : g->transpose_a ? a_each : g->a.stride);
-    diffad_launch_count(&l, g->b.stride == 0 ? 0 : b_each);
+    diffad_launch_count(&l, g->a.stride > 0 && ta ? pa.count : g->a.stride);
+    diffad_launch_count(&l, g->b.stride > 0 ? pb.count : 0);
     diffad_launch_count(&l, g->c.stride);
     diffad_launch_int(&l, per_group);
     diffad_launch_float(&l, g->alpha);
