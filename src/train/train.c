@@ -26,7 +26,7 @@ diffad_loader_options train_loader_options(const train_run *r, uint32_t stage, b
     o.textures = r->options.textures;
     o.seed     = r->options.seed;
     o.stage    = stage;
-    o.threads  = r->options.threads;
+    o.threads  = r->options.threads > 0 ? r->options.threads : 1;
     o.rotate   = r->desc.train.rotate;
     o.anomalies = anomalies;
     return o;
