@@ -1,6 +1,7 @@
 /* conv2d_dw.cl: weight gradients for CPUs: sums over pixels in V x J vector accumulators, one pass over some rows at a time
  * and the passes added up in memory (two levels); chunks of passes belong to different work-items and are added in a fixed
  * order by conv2d_dw_sum. */
+#include "common/transpose.cl"
 #ifndef V
 #define V 2
 #endif
@@ -140,4 +141,30 @@ void conv2d_dw_sum(__global const float *part, ulong part_off, __global float *d
                     s += at[c * chunk_size];
                 dw[dw_off + (size_t)lane * lane_stride + (size_t)i * inner_stride + (flip ? taps - 1 - k : k)] = s;
             }
+}
+
+/* The same for whole blocks of lanes and of 16 inner channels, lanes being output channels: rows of dw are written in vectors. */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void conv2d_dw_sum_whole(__global const float *part, ulong part_off, __global float *dw, ulong dw_off, int chunks, ulong chunk_size,
+                         ulong lane_block_size, int lane_stride, int taps)
+{
+    __global const float *from = part + part_off + get_global_id(0) * lane_block_size + get_global_id(1) * 16 * taps * LANES * V;
+    __global float *to = dw + dw_off + (size_t)get_global_id(0) * LANES * V * lane_stride + (size_t)get_global_id(1) * 16 * taps;
+    for (int v = 0; v < V; v++)
+        for (int j = 0, i = 0, k = 0; j < taps * 16; j += 16) {
+            float16 r[16];
+            UNROLL for (int l = 0; l < 16; l++) {
+                __global const float *at = from + (k * 16 + i) * LANES * V + v * LANES;
+                r[l] = vload16(0, at);
+                for (int c = 1; c < chunks; c++)
+                    r[l] += vload16(0, at + c * chunk_size);
+                if (++k == taps) {
+                    k = 0;
+                    i++;
+                }
+            }
+            transpose16(r);
+            UNROLL for (int l = 0; l < 16; l++)
+                vstore16(r[l], 0, to + (size_t)(v * LANES + l) * lane_stride + j);
+        }
 }

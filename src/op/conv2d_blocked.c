@@ -22,6 +22,12 @@ int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others)
 /* Two vectors of channels where their number is even: fewer loads per product. */
 static int64_t vectors_of(int64_t channels) { return diffad_ceil_div(channels, CONV2D_LANES) % 2 == 0 ? 2 : 1; }
 
+static void add_ints(diffad_launch *l, const int64_t *ints, size_t bytes)
+{
+    for (size_t i = 0; i < bytes / sizeof *ints; i++)
+        diffad_launch_int(l, ints[i]);
+}
+
 /* ---- packed weights ---- */
 
 diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, bool by_output, int64_t vectors, int64_t inner_block,
@@ -41,15 +47,22 @@ diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_pha
     DIFFAD_TRY(diffad_emit_pack(e, n, p->weight, key, count, mem, &fresh));
     if (!fresh)
         return DIFFAD_OK;
-    diffad_launch l = diffad_launch_make("conv2d_pack", "conv2d_pack", lane_blocks, 1);
+    const int64_t lane_stride = by_output ? p->w_out : p->w_in, inner_stride = by_output ? p->w_in : p->w_out;
+    const int64_t taps = p->taps_y * p->taps_x;
+    const bool    whole = lanes % (CONV2D_LANES * vectors) == 0 && inner % CONV2D_LANES == 0 && inner_block == CONV2D_LANES &&
+                          inner_stride == taps && taps == p->kh * p->kw && p->k_step == 1;
+    diffad_launch l = diffad_launch_make("conv2d_pack", whole ? "conv2d_pack_whole" : "conv2d_pack", lane_blocks, 1);
     diffad_launch_items(&l, lane_blocks, inner_blocks, 1);
     diffad_launch_def(&l, "LANES", CONV2D_LANES * vectors);
     diffad_emit_in(&l, e, p->weight);
     diffad_launch_mem(&l, *mem, 0, DIFFAD_WRITE);
-    const int64_t ints[] = { lanes, inner, by_output ? p->w_out : p->w_in, by_output ? p->w_in : p->w_out, inner_block, p->taps_y,
-                             p->taps_x, p->kw, p->ky0, p->kx0, p->k_step };
-    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
-        diffad_launch_int(&l, ints[i]);
+    const int64_t whole_ints[] = { lane_stride, taps };
+    const int64_t ints[] = { lanes, inner, lane_stride, inner_stride, inner_block, p->taps_y, p->taps_x, p->kw, p->ky0, p->kx0,
+                             p->k_step };
+    if (whole)
+        add_ints(&l, whole_ints, sizeof whole_ints);
+    else
+        add_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     diffad_emit_pack_end(e);
     return DIFFAD_OK;
@@ -109,8 +122,7 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_pha
     const int64_t ints[] = { in_blocks, p.in_h, p.in_w, diffad_ceil_div(p.out_c, CONV2D_LANES), p.out_c, p.rows, p.cols, p.out_h,
                              p.out_w, p.row0, p.col0, p.out_stride, p.taps_y, p.taps_x, p.stride, p.dilation, p.top, p.left,
                              group, run, segments, p.bias >= 0 };
-    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
-        diffad_launch_int(&l, ints[i]);
+    add_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
 
@@ -132,7 +144,8 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
     const int64_t inner_blocks = diffad_ceil_div(inner, p->inner_block);
     const int64_t rows = p->inner_block == 1 ? diffad_round_up(inner * taps, 16 / p->vectors) : inner_blocks * p->inner_block * taps;
     const int64_t by_out = s->i * taps, by_in = taps;
-    diffad_launch l = diffad_launch_make("conv2d_dw", "conv2d_dw_sum", lane_blocks, 1);
+    const bool    whole = p->by_output && !p->flipped && p->inner_block == CONV2D_LANES && lanes % step == 0 && inner % CONV2D_LANES == 0;
+    diffad_launch l = diffad_launch_make("conv2d_dw", whole ? "conv2d_dw_sum_whole" : "conv2d_dw_sum", lane_blocks, 1);
     diffad_launch_items(&l, lane_blocks, inner_blocks, 1);
     diffad_launch_def(&l, "V", p->vectors);
     diffad_launch_def(&l, "J", 16 / p->vectors);
@@ -141,9 +154,12 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
     diffad_launch_int(&l, p->chunks);
     diffad_launch_count(&l, lane_blocks * rows * step);
     diffad_launch_count(&l, rows * step);
+    const int64_t whole_ints[] = { by_out, taps };
     const int64_t ints[] = { lanes, inner, p->inner_block, taps, p->by_output ? by_out : by_in, p->by_output ? by_in : by_out, p->flipped };
-    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
-        diffad_launch_int(&l, ints[i]);
+    if (whole)
+        add_ints(&l, whole_ints, sizeof whole_ints);
+    else
+        add_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
 
@@ -166,8 +182,7 @@ diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
     diffad_launch_mem(&l, part.mem, 0, DIFFAD_READ_WRITE);
     const int64_t ints[] = { in_blocks, s.h, s.w, diffad_ceil_div(s.o, CONV2D_LANES), s.oh, s.ow, s.kh, s.kw, s.at.stride,
                              s.at.dilation, s.at.top, s.at.left, rows_each, run, passes };
-    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
-        diffad_launch_int(&l, ints[i]);
+    add_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     return conv2d_sum_partial(e, &s, &part);
 }
