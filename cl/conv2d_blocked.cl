@@ -1,9 +1,10 @@
 /* conv2d_blocked.cl: direct convolution, maps in [N,C/16,H,W,16], for CPUs. One work-item computes V x 16 output channels
  * of a run of segments; a segment is P neighbouring outputs, held in V x P vectors. Weights are packed
  * [O/16V][I/16][taps y][taps x][16 in][16V out]: the part of `group` input blocks stays in the first-level cache for the
- * whole run. Each segment's inputs are copied to private memory, where the zeros around the map need no tests.
+ * whole run. At the map's border a segment's inputs are copied to private memory, so that the zeros around the map need no
+ * tests in the innermost loop.
  * ROWS 1: a segment is part of a row of outputs, one copy serves all taps of a row (stride 1). ROWS 0: a segment is any P
- * outputs in row-major order, copied tap by tap. */
+ * outputs in row-major order, always copied, tap by tap. */
 #ifndef P
 #define P 8
 #endif
@@ -71,12 +72,13 @@ void conv2d_blocked(__global const float *x, ulong x_off, __global const float *
                         continue;
                     __global const float *row = xn + ib * x_plane + (size_t)iy * W * LANES;
                     __global const float *wt = wo + (size_t)ib * block_size + ky * taps_x * tap_size;
-                    if (ix0 >= 0 && ix0 + span <= W)
-                        for (int k = 0; k < span; k++)
-                            vstore16(vload16(ix0 + k, row), k, strip);
-                    else
-                        for (int k = 0; k < span; k++)
-                            vstore16(ix0 + k >= 0 && ix0 + k < W ? vload16(ix0 + k, row) : (float16)(0.0f), k, strip);
+                    if (ix0 >= 0 && ix0 + span <= W) {
+                        for (int kx = 0; kx < taps_x; kx++)
+                            TAP(acc, row + (ix0 + kx * dilation) * LANES, wt + kx * tap_size)
+                        continue;
+                    }
+                    for (int k = 0; k < span; k++)
+                        vstore16(ix0 + k >= 0 && ix0 + k < W ? vload16(ix0 + k, row) : (float16)(0.0f), k, strip);
                     for (int kx = 0; kx < taps_x; kx++)
                         TAP(acc, strip + kx * dilation * LANES, wt + kx * tap_size)
                 }

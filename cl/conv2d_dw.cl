@@ -8,6 +8,9 @@
 #ifndef J
 #define J 8              /* scalars per vector accumulator row; divides 16 */
 #endif
+#ifndef TAPS
+#define TAPS 0
+#endif
 #define LANES  16
 #define UNROLL __attribute__((opencl_unroll_hint))
 #define TWO    __attribute__((opencl_unroll_hint(2)))
@@ -18,7 +21,26 @@
         UNROLL for (int v = 0; v < V; v++)                                                    \
             vstore16((is_first) ? acc[v][j] : acc[v][j] + vload16(j * V + v, (to)), j * V + v, (to));
 
-/* x [N,C/16,H,W,16], dy [N,O/16,OH,OW,16] -> part [chunks][O/16V][C/16][taps][16][16V] */
+/* Rows of dw from sums in the order [taps][16][16V]; `load(offset)` gives 16 of them. Whole blocks of 16V outputs and 16
+ * inputs only. */
+#define WRITE_ROWS(load, to, lane_stride, taps)                                               \
+    for (int v = 0; v < V; v++)                                                               \
+        for (int j = 0, i = 0, k = 0; j < (taps) * 16; j += 16) {                             \
+            float16 r[16];                                                                    \
+            UNROLL for (int l = 0; l < 16; l++) {                                             \
+                r[l] = load(((k * 16 + i) * V + v) * LANES);                                  \
+                if (++k == (taps)) {                                                          \
+                    k = 0;                                                                    \
+                    i++;                                                                      \
+                }                                                                             \
+            }                                                                                 \
+            transpose16(r);                                                                   \
+            UNROLL for (int l = 0; l < 16; l++)                                               \
+                vstore16(r[l], 0, (to) + (size_t)(v * LANES + l) * (lane_stride) + j);        \
+        }
+
+/* x [N,C/16,H,W,16], dy [N,O/16,OH,OW,16] -> part [chunks][O/16V][C/16][taps][16][16V].
+ * TAPS > 0: the kernel has so many taps, there is one chunk of whole blocks, and `part` is dw [O,C,taps] itself. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_dw(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off, __global float *part, ulong part_off,
                int in_blocks, int H, int W, int out_blocks, int OH, int OW, int taps_y, int taps_x, int stride, int dilation,
@@ -27,8 +49,12 @@ void conv2d_dw(__global const float *x, ulong x_off, __global const float *dy, u
     const int    ob = (int)get_global_id(0), ib = (int)get_global_id(1), chunk = (int)get_global_id(2);
     const int    per_map = (OH + rows_each - 1) / rows_each, first = chunk * run, last = min(first + run, passes);
     const size_t x_plane = (size_t)H * W * LANES, y_plane = (size_t)OH * OW * LANES;
+#if TAPS > 0
+    float own[TAPS * LANES * LANES * V], *sum = own;
+#else
     __global float *sum = part + part_off + (((size_t)chunk * get_global_size(0) + ob) * in_blocks + ib) * taps_y * taps_x *
                           LANES * LANES * V;
+#endif
     for (int pass = first; pass < last; pass++) {
         const int n = pass / per_map, r0 = pass % per_map * rows_each, r1 = min(r0 + rows_each, OH);
         __global const float *xn = x + x_off + ((size_t)n * in_blocks + ib) * x_plane;
@@ -59,11 +85,15 @@ void conv2d_dw(__global const float *x, ulong x_off, __global const float *dy, u
                         }
                     }
                 }
-                __global float *to = sum + (k * LANES + i0) * LANES * V;
-                ADD_UP(to, pass == first)
+                ADD_UP(sum + (k * LANES + i0) * LANES * V, pass == first)
             }
         }
     }
+#if TAPS > 0
+#define OWN(offset) vload16(0, own + (offset))
+    const int lane_stride = in_blocks * LANES * TAPS;
+    WRITE_ROWS(OWN, part + part_off + (size_t)ob * LANES * V * lane_stride + (size_t)ib * LANES * TAPS, lane_stride, TAPS)
+#endif
 }
 
 /* The same where one of the maps has few channels: `thin` [N,C,H,W] is plain, `wide` [N,L/16,OH,OW,16] gives the lanes.
@@ -143,6 +173,15 @@ void conv2d_dw_sum(__global const float *part, ulong part_off, __global float *d
             }
 }
 
+static float16 sum_chunks(__global const float *at, int chunks, ulong chunk_size)
+{
+    float16 s = vload16(0, at);
+    for (int c = 1; c < chunks; c++)
+        s += vload16(0, at + c * chunk_size);
+    return s;
+}
+#define CHUNKS(offset) sum_chunks(from + (offset), chunks, chunk_size)
+
 /* The same for whole blocks of lanes and of 16 inner channels, lanes being output channels: rows of dw are written in vectors. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_dw_sum_whole(__global const float *part, ulong part_off, __global float *dw, ulong dw_off, int chunks, ulong chunk_size,
@@ -150,21 +189,5 @@ void conv2d_dw_sum_whole(__global const float *part, ulong part_off, __global fl
 {
     __global const float *from = part + part_off + get_global_id(0) * lane_block_size + get_global_id(1) * 16 * taps * LANES * V;
     __global float *to = dw + dw_off + (size_t)get_global_id(0) * LANES * V * lane_stride + (size_t)get_global_id(1) * 16 * taps;
-    for (int v = 0; v < V; v++)
-        for (int j = 0, i = 0, k = 0; j < taps * 16; j += 16) {
-            float16 r[16];
-            UNROLL for (int l = 0; l < 16; l++) {
-                __global const float *at = from + (k * 16 + i) * LANES * V + v * LANES;
-                r[l] = vload16(0, at);
-                for (int c = 1; c < chunks; c++)
-                    r[l] += vload16(0, at + c * chunk_size);
-                if (++k == taps) {
-                    k = 0;
-                    i++;
-                }
-            }
-            transpose16(r);
-            UNROLL for (int l = 0; l < 16; l++)
-                vstore16(r[l], 0, to + (size_t)(v * LANES + l) * lane_stride + j);
-        }
+    WRITE_ROWS(CHUNKS, to, lane_stride, taps)
 }

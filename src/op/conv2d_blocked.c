@@ -9,6 +9,7 @@ enum {
     CACHE_BYTES = 20 << 10,     /* of packed weights that stay in the first-level cache */
     RUN_PIXELS  = 2048,         /* most outputs of a run: input and output of one channel block stay in the second-level cache */
     PASS_PIXELS = 64,           /* least pixels summed before they are added up in memory */
+    MOST_OWN_BYTES = 40 << 10,  /* private memory for the sums of one block of weights */
     GROUPS_EACH = 8             /* work-groups per compute unit that balance well */
 };
 
@@ -171,18 +172,25 @@ diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
     const int64_t rows_each = diffad_ceil_div(PASS_PIXELS, s.ow) < s.oh ? diffad_ceil_div(PASS_PIXELS, s.ow) : s.oh;
     const int64_t passes = s.n * diffad_ceil_div(s.oh, rows_each), run = conv2d_share(e->caps, passes, outs * in_blocks);
     conv2d_partial part = { .chunks = diffad_ceil_div(passes, run), .vectors = vectors, .inner_block = CONV2D_LANES, .by_output = true };
-    DIFFAD_TRY(diffad_emit_scratch(e, part.chunks * outs * in_blocks * s.kh * s.kw * CONV2D_LANES * CONV2D_LANES * vectors, 4, &part.mem));
+    const int64_t block = s.kh * s.kw * CONV2D_LANES * CONV2D_LANES * vectors;
+    const bool    direct = part.chunks == 1 && s.o % (CONV2D_LANES * vectors) == 0 && s.i % CONV2D_LANES == 0 && block * 4 <= MOST_OWN_BYTES;
 
     diffad_launch l = diffad_launch_make("conv2d_dw", "conv2d_dw", outs, 1);
     diffad_launch_items(&l, outs, in_blocks, part.chunks);
     diffad_launch_def(&l, "V", vectors);
     diffad_launch_def(&l, "J", 16 / vectors);
+    diffad_launch_def(&l, "TAPS", direct ? s.kh * s.kw : 0);
     diffad_emit_in(&l, e, 0);
     diffad_emit_in(&l, e, 1);
-    diffad_launch_mem(&l, part.mem, 0, DIFFAD_READ_WRITE);
+    if (direct) {
+        diffad_emit_out(&l, e, 0);
+    } else {
+        DIFFAD_TRY(diffad_emit_scratch(e, part.chunks * outs * in_blocks * block, 4, &part.mem));
+        diffad_launch_mem(&l, part.mem, 0, DIFFAD_READ_WRITE);
+    }
     const int64_t ints[] = { in_blocks, s.h, s.w, diffad_ceil_div(s.o, CONV2D_LANES), s.oh, s.ow, s.kh, s.kw, s.at.stride,
                              s.at.dilation, s.at.top, s.at.left, rows_each, run, passes };
     add_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
-    return conv2d_sum_partial(e, &s, &part);
+    return direct ? DIFFAD_OK : conv2d_sum_partial(e, &s, &part);
 }
