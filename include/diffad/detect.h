@@ -42,6 +42,9 @@ typedef struct diffad_detector_info {
 } diffad_detector_info;
 DIFFAD_API const diffad_detector_info *diffad_detector_info_of(const diffad_detector *d);
 
+/* Keeps a threshold on image scores and its rule in the run's record, for later detections. */
+DIFFAD_API diffad_status diffad_detector_keep_threshold(diffad_detector *d, double threshold, const char *rule);
+
 typedef struct diffad_detection {
     double       score;
     double       seconds;                /* of the networks, upload and read-back included; decoding the file is not */

@@ -3,6 +3,7 @@
 #include "base/rng.h"
 #include "base/sys.h"
 
+#include <math.h>
 #include <string.h>
 
 int check_inputs(const diffad_op *op, const diffad_op_case *c) { return c->n_in ? c->n_in : op->n_in; }
@@ -62,7 +63,7 @@ static uint16_t float_to_half(float f)
     const float a = f < 0 ? -f : f, lo = half_to_float(best), hi = half_to_float((uint16_t)(best + 1));
     if (a - lo > hi - a || (a - lo == hi - a && (best & 1)))
         best++;
-    return f < 0 ? (uint16_t)(best | 0x8000) : best;
+    return signbit(f) ? (uint16_t)(best | 0x8000) : best;
 }
 
 void check_to_type(const double *from, int64_t count, diffad_dtype type, void *to)

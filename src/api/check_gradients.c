@@ -47,7 +47,7 @@ static diffad_status build(bench *b)
         diffad_graph_grad(b->g, b->y[k], b->dy[k], b->x, b->op->n_in, b->dx[k]);
         for (int i = 0; i < b->op->n_in; i++)
             if (diffad_is_valid(b->dx[k][i]) && b->dx[k][i].id != b->dy[k].id) {
-                snprintf(name, sizeof name, "dx%d_%d", k, i);
+                snprintf(name, sizeof name, "dx%d_%d", k & 15, i & 15);
                 if (!b->g->value[b->dx[k][i].id]->is_output)
                     diffad_output(b->g, name, b->dx[k][i]);
             }
@@ -108,7 +108,10 @@ static void check_input(const bench *b, int i, double **at, diffad_check_row *ro
     bool          exists = false;
     for (int k = 0; k < b->op->n_out; k++)
         exists = exists || (carries(b, k) && diffad_is_valid(b->dx[k][i]));
-    if (!exists) {
+    bool any = false;
+    for (int k = 0; k < b->op->n_out; k++)
+        any = any || carries(b, k);
+    if (!exists && any) {
         row->result = DIFFAD_CHECK_FAIL;
         snprintf(row->why, sizeof row->why, "input %d gets no gradient and is not declared constant", i);
     }

@@ -121,16 +121,17 @@ static void compare(diffad_check_row *row, const double *want, const void *raw, 
     }
     check_from_type(raw, count, diffad_tensor_type(t), got);
     for (int64_t i = 0; i < count; i++)
-        scale = fmax(scale, fabs(want[i]));
+        scale = isfinite(want[i]) ? fmax(scale, fabs(want[i])) : scale;
     for (int64_t i = 0; i < count; i++) {
-        const double d = isfinite(want[i]) || isfinite(got[i]) ? fabs(got[i] - want[i]) : 0;
+        const bool   equal = got[i] == want[i] || (isnan(got[i]) && isnan(want[i]));      /* infinities too */
+        const double d = equal ? 0 : fabs(got[i] - want[i]);
         if (!(d <= worst)) {
             worst = isnan(d) ? INFINITY : d;
             at    = i;
         }
-        square += want[i] * want[i];
+        square += isfinite(want[i]) ? want[i] * want[i] : 0;
         error += d * d;
-        if (fabs(want[i]) > 1e-30)
+        if (isfinite(want[i]) && fabs(want[i]) > 1e-30)
             ulp = fmax(ulp, d / ldexp(1.0, (int)floor(log2(fabs(want[i]))) - 23));
     }
     const double relative = scale > 0 ? worst / scale : worst;

@@ -181,6 +181,15 @@ const char *diffad_detector_folder(const diffad_detector *d) { return d->run.fol
 
 const diffad_detector_info *diffad_detector_info_of(const diffad_detector *d) { return &d->info; }
 
+diffad_status diffad_detector_keep_threshold(diffad_detector *d, double threshold, const char *rule)
+{
+    if (!d->run.folder)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "threshold: a model with random weights has no run folder to keep it in");
+    d->record.threshold = d->info.threshold = threshold;
+    snprintf(d->record.threshold_rule, sizeof d->record.threshold_rule, "%s", rule);
+    return run_record_write(d->run.folder, &d->record, &d->run.desc);
+}
+
 /* ---- detecting ---- */
 
 static int64_t values(const diffad_detector *d) { return (int64_t)d->info.width * d->info.height * d->info.channels; }
