@@ -22,6 +22,8 @@ typedef struct diffad_plan diffad_plan;
 
 typedef struct diffad_plan_options {
     const char *ways;           /* "conv2d=im2col,gemm=clblast": forces ways; added to DIFFAD_WAYS */
+    const char *node_ways;      /* as diffad_plan_ways gave them for the same graph: each node takes its recorded way, so that
+                                   later tuning does not change the bits; NULL */
     bool        no_sharing;     /* every value keeps its own memory (for checks) */
     bool        guard;          /* 256 bytes of canary around every memory object (for checks) */
 } diffad_plan_options;

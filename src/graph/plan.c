@@ -98,8 +98,24 @@ static diffad_status operand_out(diffad_emit *e, const diffad_node *n, int k, bo
 
 /* ---- ways and layouts ---- */
 
+/* The next entry "op:way" of the recorded ways; NULL, with a reason, when it does not belong to this node. */
+static const diffad_way *recorded_way(diffad_plan *p, const diffad_node *n)
+{
+    const char  *at = p->next_way;
+    const size_t length = strcspn(at, ","), name = strlen(n->op->name);
+    for (int i = 0; i < n->op->n_ways && length > name + 1 && strncmp(at, n->op->name, name) == 0 && at[name] == ':'; i++)
+        if (strlen(n->op->ways[i].name) == length - name - 1 && strncmp(n->op->ways[i].name, at + name + 1, length - name - 1) == 0) {
+            p->next_way += length + (at[length] == ',');
+            return &n->op->ways[i];
+        }
+    diffad_fail(DIFFAD_ERR_UNSUPPORTED, "recorded way \"%.*s\" does not belong to node %d (%s)", (int)length, at, n->id, n->op->name);
+    return NULL;
+}
+
 static const diffad_way *choose_way(const diffad_emit *e, const diffad_node *n)
 {
+    if (e->plan->next_way)
+        return recorded_way(e->plan, n);
     const char *forced = diffad_emit_forced(e, n->op->name);
     for (int i = 0; forced && i < n->op->n_ways; i++)
         if (strcmp(n->op->ways[i].name, forced) == 0 && (!n->op->ways[i].fits || n->op->ways[i].fits(n, e->caps)) &&
@@ -166,6 +182,8 @@ static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
     if (n->op->is_alias)
         return emit_alias(&e, n);
     const diffad_way *w = choose_way(&e, n);
+    if (!w && p->next_way)
+        return DIFFAD_ERR_UNSUPPORTED;
     if (!w)
         DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "%s (%s): no way fits %s", n->op->name, n->scope ? n->scope : "", p->dev->caps.name);
     choose_layout(&e, n, w, in_blocked, out_blocked);
@@ -285,6 +303,7 @@ diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, cons
         p->options = *options;
     p->options.no_sharing = p->options.no_sharing || p->options.guard;
     p->forced      = forced_ways(&p->options);
+    p->next_way    = p->options.node_ways && *p->options.node_ways ? p->options.node_ways : NULL;
     p->value       = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->value);
     p->owned_value = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->owned_value);
     bool *live     = diffad_alloc_array((size_t)g->n_nodes + 1, sizeof *live);

@@ -58,6 +58,7 @@ struct diffad_plan {
     plan_step           *step;
     int64_t              n_steps, cap_steps;
     bool                 is_packing;
+    const char          *next_way;             /* while emitting: rest of options.node_ways */
 
     diffad_place        *place;
     cl_mem              *buffer;               /* blocks of shared memory, then packs */

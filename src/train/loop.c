@@ -13,6 +13,19 @@ enum { READ_EVERY = 10, MAX_SKIPPED = 3 };
 /* Plans of a phase: one that only adds gradients (with accumulation), one that completes a step. */
 typedef struct phase_roads { int phase; diffad_road add, last; } phase_roads;
 
+/* The first plan of a phase chooses ways; a continued run takes those that its state names. */
+static diffad_status build_road(train_job *j, int phase, bool is_last, diffad_road *road)
+{
+    char **ways = &j->ways[phase][is_last];
+    j->plan_options = (diffad_plan_options){ .node_ways = *ways };
+    const diffad_status st = j->stage->build(j, phase, is_last, road);
+    if (st != DIFFAD_OK)
+        return *ways ? diffad_fail_context(st, "stage %s cannot continue with the ways it began with on this device", j->stage->name) : st;
+    if (!*ways && !(*ways = diffad_plan_ways(road->plan)))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "training: no host memory");
+    return DIFFAD_OK;
+}
+
 static diffad_status change_phase(train_job *j, int phase, phase_roads *r)
 {
     if (r->phase == phase && r->last.plan)
@@ -21,8 +34,8 @@ static diffad_status change_phase(train_job *j, int phase, phase_roads *r)
     diffad_road_release(&r->last);
     r->phase = phase;
     if (j->recipe->accumulate > 1)
-        DIFFAD_TRY(j->stage->build(j, phase, false, &r->add));
-    return j->stage->build(j, phase, true, &r->last);
+        DIFFAD_TRY(build_road(j, phase, false, &r->add));
+    return build_road(j, phase, true, &r->last);
 }
 
 static diffad_status run_step(train_job *j, phase_roads *r)

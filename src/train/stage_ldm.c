@@ -53,7 +53,7 @@ static diffad_status build(train_job *j, int phase, bool is_last, diffad_road *r
     diffad_output(g, "loss", loss);
     train_add_update(g, 1, &j->run->unet, loss, &(train_update){ .prefix = "", .clip = j->recipe->clip, .has_ema = d->train.ema_decay > 0,
                                                              .has_sum = j->recipe->accumulate > 1, .is_last = is_last });
-    DIFFAD_TRY(diffad_plan_create(j->run->dev, g, NULL, &road->plan));
+    DIFFAD_TRY(diffad_plan_create(j->run->dev, g, &j->plan_options, &road->plan));
     diffad_schedule s;
     DIFFAD_TRY(diffad_schedule_create(d->diffusion.timesteps, d->diffusion.linear_start, d->diffusion.linear_end, &s));
     const size_t  bytes = (size_t)s.timesteps * sizeof(float);

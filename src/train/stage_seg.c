@@ -143,7 +143,7 @@ static diffad_status seg_build(train_job *j, int phase, bool is_last, diffad_roa
     diffad_output(g, "loss", loss);
     train_add_update(g, 1, &j->run->segmenter, loss, &(train_update){ .prefix = "", .clip = j->recipe->clip,
                                                                   .has_sum = j->recipe->accumulate > 1, .is_last = is_last });
-    return diffad_plan_create(j->run->dev, g, NULL, &road->plan);
+    return diffad_plan_create(j->run->dev, g, &j->plan_options, &road->plan);
 }
 
 static diffad_status shapes_of(diffad_params *rec, diffad_params *seg, const diffad_desc *d, int rec_base, int seg_base, int channels)
@@ -216,7 +216,7 @@ static diffad_status draem_build(train_job *j, int phase, bool is_last, diffad_r
     const train_update   u = { .prefix = "", .clip = j->recipe->clip, .has_sum = j->recipe->accumulate > 1, .is_last = is_last };
     diffad_params *const both[] = { j->run->draem_rec, j->run->draem_seg };
     train_add_update(g, 2, both, loss, &u);
-    return diffad_plan_create(j->run->dev, g, NULL, &road->plan);
+    return diffad_plan_create(j->run->dev, g, &j->plan_options, &road->plan);
 }
 
 static diffad_status draem_feed(train_job *j, diffad_plan *plan, int64_t step, int64_t batch)

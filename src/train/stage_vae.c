@@ -92,7 +92,7 @@ static diffad_status build(train_job *j, int which, bool is_last, diffad_road *r
         u.prefix = "critic.";
         train_add_update(g, 1, &j->run->critic, hinge, &u);
     }
-    return diffad_plan_create(j->run->dev, g, NULL, &road->plan);
+    return diffad_plan_create(j->run->dev, g, &j->plan_options, &road->plan);
 }
 
 static diffad_status feed(train_job *j, diffad_plan *plan, int64_t step, int64_t batch)

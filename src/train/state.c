@@ -14,6 +14,9 @@ static const struct { diffad_param_part part; const char *prefix; } state_parts[
 };
 enum { STATE_PARTS = sizeof state_parts / sizeof state_parts[0], MAX_LISTS = 4 };
 
+/* The way of each node of a phase's plans, "op:way,...". */
+static const char *const way_keys[2 * TRAIN_PHASES] = { "ways.0.add", "ways.0.step", "ways.1.add", "ways.1.step" };
+
 static char *file_of(const train_job *j, bool is_final)
 {
     char name[64];
@@ -51,12 +54,16 @@ diffad_status train_state_save(const train_job *j, bool is_final)
     diffad_text_add_f64(&t, j->run->latent_scale, 17);
     snprintf(scale, sizeof scale, "%s", t.s ? t.s : "");
     diffad_text_release(&t);
-    const diffad_file_text meta[] = { { "format", "diffad-1" }, { "stage", j->stage->name }, { "step", step }, { "model", desc },
-                                      { "latent_scale", scale } };
+    diffad_file_text meta[5 + 2 * TRAIN_PHASES] = { { "format", "diffad-1" }, { "stage", j->stage->name }, { "step", step }, { "model", desc },
+                                                    { "latent_scale", scale } };
+    int n_meta = 5;
+    for (int i = 0; i < 2 * TRAIN_PHASES; i++)
+        if (j->ways[i / 2][i % 2])
+            meta[n_meta++] = (diffad_file_text){ way_keys[i], j->ways[i / 2][i % 2] };
     if (st == DIFFAD_OK)
         st = collect(j, is_final, &arena, &files);
     if (st == DIFFAD_OK)
-        st = diffad_file_save(path, files.item, (int)files.count, meta, sizeof meta / sizeof meta[0]);
+        st = diffad_file_save(path, files.item, (int)files.count, meta, n_meta);
     if (st == DIFFAD_OK && is_final && diffad_path_exists(old) && diffad_sys.unlink(old) != 0)
         st = diffad_fail(DIFFAD_ERR_FILE, "cannot remove %s: check its permissions", old);
     diffad_release(files.item);
@@ -92,6 +99,13 @@ static diffad_status load_parts(train_job *j, const diffad_file *f, bool is_fina
             full_prefix(full, sizeof full, p, prefix[i]);
             DIFFAD_TRY(diffad_params_load(list[i], f, full, part, false, false));
         }
+    for (int i = 0; i < 2 * TRAIN_PHASES; i++) {
+        const char *ways = diffad_file_metadata(f, way_keys[i]);
+        diffad_release(j->ways[i / 2][i % 2]);
+        j->ways[i / 2][i % 2] = NULL;
+        if (ways && !(j->ways[i / 2][i % 2] = diffad_strdup(ways)))
+            DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "checkpoint: no host memory");
+    }
     double v;
     if (scale && diffad_parse_f64(scale, &v) && v > 0)
         j->run->latent_scale = v;

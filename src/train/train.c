@@ -114,6 +114,8 @@ static void close_job(train_job *j)
     diffad_latent_destroy(j->latent);
     diffad_release(j->pool);
     diffad_release(j->pool_mask);
+    for (int i = 0; i < 2 * TRAIN_PHASES; i++)
+        diffad_release(j->ways[i / 2][i % 2]);
 }
 
 /* Metrics of steps behind the loaded state were written by the run that was cut off: they will come again. */

@@ -11,7 +11,7 @@
 #include "diffusion/latent.h"
 #include "model/models.h"
 
-enum { TRAIN_SEED_ROWS = 4 };
+enum { TRAIN_SEED_ROWS = 4, TRAIN_PHASES = 2 };
 
 typedef struct train_run {
     diffad_device       *dev;
@@ -36,6 +36,8 @@ typedef struct train_job {
     uint8_t           *pool_mask;
     int                pool_count;
     int64_t            step;              /* done so far */
+    char              *ways[TRAIN_PHASES][2];    /* of each phase's plans (adding, completing a step), once chosen; kept in the state */
+    diffad_plan_options plan_options;     /* for the plan being built */
     int64_t            skipped;           /* steps without effect since a number was not finite */
 } train_job;
 
