@@ -1,6 +1,6 @@
-/* gemm_cpu.cl: C = alpha A B + beta C + bias for CPUs. One work-item owns some panels of P rows and one panel of 16 V columns,
- * and keeps P x V vectors of sums in registers. K is cut into blocks of KB: B's block stays in the cache while the rows pass
- * over it, and each block's sum is added to C on its own, which also keeps rounding errors short.
+/* gemm_cpu.cl: C = alpha A B + beta C + bias for CPUs. One work-item owns some panels of P rows and one panel of 16 V
+ * columns, and keeps P x V vectors of sums in registers. K is cut into blocks of KB: B's block stays in the cache
+ * while the rows pass over it, and each block's sum is added to C on its own, which also keeps rounding errors short.
  * B: panels [N/(16V)][K][16V] (gemm_pack.cl). */
 #ifndef P
 #define P 6

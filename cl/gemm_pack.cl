@@ -1,5 +1,5 @@
-/* gemm_pack.cl: a matrix into panels [extent/WIDTH][K][WIDTH] for gemm_cpu.cl, or transposed. WIDTH is a multiple of 16.
- * One work-item fills DEPTH rows of one panel. */
+/* gemm_pack.cl: a matrix into panels [extent/WIDTH][K][WIDTH] for gemm_cpu.cl, or transposed. WIDTH is a multiple
+ * of 16. One work-item fills DEPTH rows of one panel. */
 #ifndef WIDTH
 #define WIDTH 64
 #endif
@@ -36,8 +36,9 @@ static void interleave(const float16 *from, float16 *to)
     }
 }
 
-/* x [extent, K]: element (i, k) goes to row k, place i % WIDTH of panel i / WIDTH. Rows lie `pitch` and panels `step` apart:
- * WIDTH and WIDTH K are panels (is_padded: with zeros beyond the extent); ld of the result and WIDTH its plain transpose. */
+/* x [extent, K]: element (i, k) goes to row k, place i % WIDTH of panel i / WIDTH. Rows lie `pitch` and panels `step`
+ * apart: WIDTH and WIDTH K are panels (is_padded: with zeros beyond the extent); ld of the result and WIDTH its plain
+ * transpose. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void pack_turned(__global const float *x, ulong x_off, __global float *y, ulong y_off, int extent, int K, int ld,
                  ulong x_stride, ulong y_stride, ulong step, int pitch, int is_padded)

@@ -1,7 +1,8 @@
-/* gemm_tile.cl: C = alpha op(A) op(B) + beta C + bias. A work-group of WG x WG1 items computes a tile of TM x TN elements from
- * slabs of DEPTH in local memory; each item holds R x R sums: strips of four, WG x 4 elements apart, so that neighbours read
- * neighbouring words. The next slab is fetched to registers while the present one is used. TA: A is [K,M]; TB: B is [N,K].
- * K may be cut into `slices` of `chain`: then C is [batch][slices][M][N] of partial sums (gemm_epilogue.cl adds them). */
+/* gemm_tile.cl: C = alpha op(A) op(B) + beta C + bias. A work-group of WG x WG1 items computes a tile of TM x TN
+ * elements from slabs of DEPTH in local memory; each item holds R x R sums: strips of four, WG x 4 elements apart, so
+ * that neighbours read neighbouring words. The next slab is fetched to registers while the present one is used. TA: A
+ * is [K,M]; TB: B is [N,K]. K may be cut into `slices` of `chain`: then C is [batch][slices][M][N] of partial sums
+ * (gemm_epilogue.cl adds them). */
 #ifndef R
 #define R 8
 #endif
@@ -47,8 +48,8 @@ static void fetch_b(float *next, __global const float *b, int ldb, int n0, int N
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, WG1, 1)))
-void gemm_tile(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global float *c, ulong c_off,
-               __global const float *bias, ulong bias_off, int M, int N, int K, int lda, int ldb, int ldc,
+void gemm_tile(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global float *c,
+               ulong c_off, __global const float *bias, ulong bias_off, int M, int N, int K, int lda, int ldb, int ldc,
                ulong a_stride, ulong b_stride, ulong c_stride, int slices, int chain, float alpha, int beta, int bias_kind)
 {
     __local float4 slab_a[DEPTH * PITCH_A / 4], slab_b[DEPTH * PITCH_B / 4];

@@ -1,5 +1,5 @@
-/* linear.cl: the gradient of a linear layer's bias, db[n] = sum over rows of dy [M,N]. One work-item a column; rows are summed
- * by 32, then those sums, which keeps the rounding error of long columns short. */
+/* linear.cl: the gradient of a linear layer's bias, db[n] = sum over rows of dy [M,N]. One work-item a column; rows
+ * are summed by 32, then those sums, which keeps the rounding error of long columns short. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void column_sums(__global const float *dy, ulong dy_off, __global float *db, ulong db_off, int M, int N)
 {

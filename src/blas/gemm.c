@@ -21,11 +21,12 @@ static bool end_of(const diffad_gemm_operand *o, int64_t rows, int64_t columns, 
 {
     int64_t matrices, last;
     return diffad_mul_i64(count - 1, o->stride, &matrices) && diffad_mul_i64(rows - 1, o->ld, &last) &&
-           diffad_add_i64(last, columns, &last) && diffad_add_i64(last, matrices, &last) && diffad_add_i64(last, o->offset, end);
+           diffad_add_i64(last, columns, &last) && diffad_add_i64(last, matrices, &last) &&
+           diffad_add_i64(last, o->offset, end);
 }
 
-static diffad_status check_operand(const char *name, const diffad_gemm_operand *o, int64_t rows, int64_t columns, int64_t count,
-                                   int64_t *end)
+static diffad_status check_operand(const char *name, const diffad_gemm_operand *o, int64_t rows, int64_t columns,
+                                   int64_t count, int64_t *end)
 {
     if (o->mem < 0)
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: matrix %s has no memory", name);
@@ -33,7 +34,8 @@ static diffad_status check_operand(const char *name, const diffad_gemm_operand *
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: matrix %s: offset %lld and stride %lld must not be negative", name,
                     (long long)o->offset, (long long)o->stride);
     if (o->ld < columns || o->ld > MOST)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: matrix %s: leading dimension %lld, its rows have %lld elements (and at most %lld)", name,
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE,
+                    "gemm: matrix %s: leading dimension %lld, its rows have %lld elements (and at most %lld)", name,
                     (long long)o->ld, (long long)columns, (long long)MOST);
     if (!end_of(o, rows, columns, count, end))
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: matrix %s: its last element is beyond 2^63", name);
@@ -48,10 +50,11 @@ static bool overlap(int32_t mem1, int64_t from1, int64_t end1, int32_t mem2, int
 static diffad_status check_result(const diffad_gemm *g, int64_t a_end, int64_t b_end, int64_t c_end)
 {
     const diffad_gemm_operand *c = &g->c;
-    if (overlap(c->mem, c->offset, c_end, g->a.mem, g->a.offset, a_end) || overlap(c->mem, c->offset, c_end, g->b.mem, g->b.offset, b_end))
+    if (overlap(c->mem, c->offset, c_end, g->a.mem, g->a.offset, a_end) ||
+        overlap(c->mem, c->offset, c_end, g->b.mem, g->b.offset, b_end))
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: C lies over A or B: give it memory of its own");
     const bool is_apart   = c->stride >= (g->m - 1) * c->ld + g->n;
-    const bool is_between = c->stride >= g->n && c->ld >= (g->batch - 1) * c->stride + g->n;       /* side by side in each row */
+    const bool is_between = c->stride >= g->n && c->ld >= (g->batch - 1) * c->stride + g->n;      /* in each row */
     if (g->batch > 1 && c->stride > 0 && !is_apart && !is_between)
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: the matrices C of the batch overlap (stride %lld, ld %lld, %lld x %lld)",
                     (long long)c->stride, (long long)c->ld, (long long)g->m, (long long)g->n);
@@ -66,7 +69,8 @@ static diffad_status check_bias(const diffad_gemm *g, int64_t c_end)
     if (g->bias_kind != DIFFAD_GEMM_BIAS_ROWS && g->bias_kind != DIFFAD_GEMM_BIAS_COLUMNS)
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: bias kind %d: none, rows or columns", (int)g->bias_kind);
     if (g->bias_mem < 0 || g->bias_offset < 0 || g->bias_offset > INT64_MAX - length)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: the bias has no memory, or offset %lld is out of range", (long long)g->bias_offset);
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: the bias has no memory, or offset %lld is out of range",
+                    (long long)g->bias_offset);
     if (overlap(g->c.mem, g->c.offset, c_end, g->bias_mem, g->bias_offset, g->bias_offset + length))
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: C lies over the bias: give it memory of its own");
     return DIFFAD_OK;
@@ -74,11 +78,13 @@ static diffad_status check_bias(const diffad_gemm *g, int64_t c_end)
 
 static diffad_status check(const diffad_gemm *g)
 {
-    const struct { const char *name; int64_t v; } side[] = { { "M", g->m }, { "N", g->n }, { "K", g->k }, { "batch", g->batch } };
+    static const char *const names[] = { "M", "N", "K", "batch" };
+    const int64_t            sides[] = { g->m, g->n, g->k, g->batch };
     int64_t a_end = 0, b_end = 0, c_end = 0;
     for (int i = 0; i < 4; i++)
-        if (side[i].v < 1 || side[i].v > MOST)
-            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: %s is %lld, it must be 1..%lld", side[i].name, (long long)side[i].v, (long long)MOST);
+        if (sides[i] < 1 || sides[i] > MOST)
+            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: %s is %lld, it must be 1..%lld", names[i], (long long)sides[i],
+                        (long long)MOST);
     if (!isfinite((float)g->alpha) || (g->beta != 0 && g->beta != 1))
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "gemm: alpha %g must be finite and beta %d must be 0 or 1", g->alpha, g->beta);
     DIFFAD_TRY(check_operand("A", &g->a, g->transpose_a ? g->k : g->m, g->transpose_a ? g->m : g->k, g->batch, &a_end));
@@ -132,7 +138,8 @@ diffad_status diffad_gemm_add(const diffad_gemm_sink *sink, const diffad_caps *c
     if (!way)
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "gemm: no way \"%s\": it is cpu, tile or clblast", g->way);
     if (way == diffad_gemm_clblast && !diffad_gemm_has_clblast())
-        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "gemm: this build has no CLBlast: install it and build again, or force another way");
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED,
+                    "gemm: this build has no CLBlast: install it and build again, or force another way");
     const bool    is_sum = g->batch > 1 && g->c.stride == 0;
     const int64_t step   = is_sum ? 1 : batch_at_once(g);
     for (int64_t i = 0; i < g->batch; i += step) {

@@ -9,8 +9,8 @@
  * Nothing runs here: launches go to a sink. A description is checked in full before anything is added.
  *
  * Convolution by columns, per group of samples: A = weights [O, I kh kw] with stride 0 (shared by the batch),
- * B = columns [I kh kw, H'W'], C = y, bias over rows. Its weight gradient: A = dy [O, H'W'], B = columns with transpose_b,
- * C = dw with stride 0, which sums over the batch in order (beta 1 adds to what C holds). */
+ * B = columns [I kh kw, H'W'], C = y, bias over rows. Its weight gradient: A = dy [O, H'W'], B = columns with
+ * transpose_b, C = dw with stride 0, which sums over the batch in order (beta 1 adds to what C holds). */
 #ifndef DIFFAD_GEMM_H
 #define DIFFAD_GEMM_H
 

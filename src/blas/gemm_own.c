@@ -1,4 +1,5 @@
-/* gemm_own.c: the own matrix products. Kernels: cl/gemm_cpu.cl, gemm_pack.cl (cpu), gemm_tile.cl, gemm_epilogue.cl (tile). */
+/* gemm_own.c: the own matrix products. Kernels: cl/gemm_cpu.cl, gemm_pack.cl (cpu), gemm_tile.cl,
+ * gemm_epilogue.cl (tile). */
 #include "blas/gemm_ways.h"
 #include "base/size.h"
 
@@ -30,8 +31,8 @@ diffad_status diffad_gemm_add_bias(const diffad_gemm_sink *sink, const diffad_ge
 
 /* ---- cpu ---- */
 
-/* The register block: rows x vecs accumulators of 16 floats. On 512-bit machines 24 of 32 registers hold sums; a float16
- * takes two 256-bit or four 128-bit registers, of which there are 16. */
+/* The register block: rows x vecs accumulators of 16 floats. On 512-bit machines 24 of 32 registers hold sums; a
+ * float16 takes two 256-bit or four 128-bit registers, of which there are 16. */
 typedef struct block { int64_t rows, vecs; } block;
 
 static block pick_block(const diffad_caps *caps, int64_t n)
@@ -41,8 +42,14 @@ static block pick_block(const diffad_caps *caps, int64_t n)
     return caps->native_float >= 8 ? (block){ 6, 1 } : (block){ 3, 1 };
 }
 
-/* An operand in the form the kernel reads: B in panels [ceil(N/width)][K][width] with zeros in the last, A as rows [M,K]. */
-typedef struct packing { char operand; const diffad_gemm_operand *o; int64_t rows, columns, count; bool is_turned; } packing;
+/* An operand in the form the kernel reads: B in panels [ceil(N/width)][K][width] with zeros in the last, A as rows
+ * [M,K]. */
+typedef struct packing {
+    char                       operand;
+    const diffad_gemm_operand *o;
+    int64_t                    rows, columns, count;      /* as stored; elements of one packed matrix */
+    bool                       is_turned;
+} packing;
 
 enum { PACK_DEPTH = 256 };      /* rows of a panel per work-item */
 
@@ -57,7 +64,6 @@ static void pack_args(diffad_launch *l, const packing *p, int32_t mem, int64_t e
     diffad_launch_count(l, p->count);
 }
 
-/* p: `rows` x `columns` as stored, `count` elements of one packed matrix. */
 static diffad_status pack(const diffad_gemm_sink *sink, const packing *p, int64_t width, int64_t batch, int32_t *mem)
 {
     const bool    is_kept = sink->pack && p->o->offset == 0, is_b = p->operand == 'b';
@@ -65,8 +71,9 @@ static diffad_status pack(const diffad_gemm_sink *sink, const packing *p, int64_
     bool          fresh = true;
     char          key[96];
     batch = p->o->stride > 0 ? batch : 1;
-    snprintf(key, sizeof key, "gemm %c%lld %lldx%lld*%lld ld%lld s%lld t%d", p->operand, (long long)width, (long long)p->rows,
-             (long long)p->columns, (long long)batch, (long long)p->o->ld, (long long)p->o->stride, p->is_turned);
+    snprintf(key, sizeof key, "gemm %c%lld %lldx%lld*%lld ld%lld s%lld t%d", p->operand, (long long)width,
+             (long long)p->rows, (long long)p->columns, (long long)batch, (long long)p->o->ld,
+             (long long)p->o->stride, p->is_turned);
     DIFFAD_TRY(is_kept ? sink->pack(sink->user, p->operand, key, batch * p->count, mem, &fresh)
                        : sink->scratch(sink->user, batch * p->count, mem));
     if (!fresh)
@@ -133,24 +140,28 @@ diffad_status diffad_gemm_cpu(const diffad_gemm_sink *sink, const diffad_caps *c
 
 /* ---- tile ---- */
 
-enum { TILE_DEPTH = 16, TILE_CHAIN = 2048 };      /* TILE_CHAIN: longest sum in one float */
+enum { TILE_DEPTH = 16, TILE_CHAIN = 2048 };      /* deepest slab; longest sum in one float */
 
-/* SIDE x SIDE work-items, each with R x R elements. */
-typedef struct tile { int64_t side, r, tile, slices, chain; } tile;
+/* SIDE x SIDE work-items, each with R x R elements, over slabs of `depth` (with R 8, a depth of 16 takes 254
+ * registers on sm_80, 8 takes 192). */
+typedef struct tile { int64_t side, r, depth, tile, slices, chain; } tile;
 
-static int64_t groups_of(const diffad_gemm *g, int64_t t) { return diffad_ceil_div(g->m, t) * diffad_ceil_div(g->n, t) * g->batch; }
-static int64_t local_bytes(int64_t t) { return 2 * TILE_DEPTH * (t + 4) * (int64_t)sizeof(float); }
+static int64_t groups_of(const diffad_gemm *g, int64_t t)
+{
+    return diffad_ceil_div(g->m, t) * diffad_ceil_div(g->n, t) * g->batch;
+}
+static int64_t local_bytes(const tile *t) { return 2 * t->depth * (t->tile + 4) * (int64_t)sizeof(float); }
 
 /* The largest tile that still gives each compute unit two work-groups; where even the smallest does not, and K is long,
  * K is cut into slices whose partial sums are added in order afterwards. */
 static tile pick_tile(const diffad_caps *caps, const diffad_gemm *g)
 {
     const int64_t busy = 2 * (int64_t)most(caps->compute_units, 1);
-    tile t = { 8, 4, 32, 1, g->k };
-    if (caps->max_group >= 256 && caps->local_mem >= 32768 && groups_of(g, 128) >= busy)
-        t = (tile){ 16, 8, 128, 1, g->k };
+    tile t = { 8, 4, 16, 32, 1, g->k };
+    if (caps->max_group >= 256 && groups_of(g, 128) >= busy)
+        t = (tile){ 16, 8, 8, 128, 1, g->k };
     else if (groups_of(g, 64) >= busy)
-        t = (tile){ 8, 8, 64, 1, g->k };
+        t = (tile){ 8, 8, 8, 64, 1, g->k };
     const int64_t groups = groups_of(g, t.tile);
     if (groups < busy && g->k >= 512)
         t.slices = least(diffad_ceil_div(busy, groups), g->k / 256);
@@ -163,17 +174,19 @@ static tile pick_tile(const diffad_caps *caps, const diffad_gemm *g)
     return t;
 }
 
-static diffad_status add_tile(const diffad_gemm_sink *sink, const tile *t, const diffad_gemm *g, const diffad_gemm_operand *to)
+static diffad_status add_tile(const diffad_gemm_sink *sink, const tile *t, const diffad_gemm *g,
+                              const diffad_gemm_operand *to)
 {
     const bool    whole = t->slices == 1;
     diffad_launch l     = diffad_launch_make("gemm_tile", "gemm_tile", 0, 0);
-    diffad_launch_items(&l, diffad_ceil_div(g->n, t->tile) * t->side, diffad_ceil_div(g->m, t->tile) * t->side, g->batch * t->slices);
+    diffad_launch_items(&l, diffad_ceil_div(g->n, t->tile) * t->side, diffad_ceil_div(g->m, t->tile) * t->side,
+                        g->batch * t->slices);
     diffad_launch_group(&l, t->side, t->side, 1);
     diffad_launch_def(&l, "R", t->r);
-    diffad_launch_def(&l, "DEPTH", TILE_DEPTH);
+    diffad_launch_def(&l, "DEPTH", t->depth);
     diffad_launch_def(&l, "TA", g->transpose_a);
     diffad_launch_def(&l, "TB", g->transpose_b);
-    diffad_launch_local(&l, local_bytes(t->tile));
+    diffad_launch_local(&l, local_bytes(t));
     diffad_launch_mem(&l, g->a.mem, g->a.offset, DIFFAD_READ);
     diffad_launch_mem(&l, g->b.mem, g->b.offset, DIFFAD_READ);
     diffad_launch_mem(&l, to->mem, to->offset, whole && g->beta ? DIFFAD_READ_WRITE : DIFFAD_WRITE);

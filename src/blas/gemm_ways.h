@@ -1,4 +1,5 @@
-/* gemm_ways.h: the algorithms behind gemm.h. Their descriptions are checked already; c.stride is 0 only with batch 1. */
+/* gemm_ways.h: the algorithms behind gemm.h. Their descriptions are checked already; c.stride is 0 only with batch 1.
+ */
 #ifndef DIFFAD_GEMM_WAYS_H
 #define DIFFAD_GEMM_WAYS_H
 

@@ -1,4 +1,5 @@
-/* linear.c: y = x w^T + b; x [M,K] w [N,K] b [N] or absent. Kernels: those of blas/gemm.h, cl/linear.cl (gradient of b). */
+/* linear.c: y = x w^T + b; x [M,K] w [N,K] b [N] or absent. Kernels: those of blas/gemm.h;
+ * cl/linear.cl for the gradient of b. */
 #include "op/gemm_way.h"
 #include "op/ops.h"
 
@@ -10,13 +11,15 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     char                tx[64], tw[64];
     for (int i = 0; i < n->n_in; i++)
         if (n->in[i] && n->in[i]->type != DIFFAD_F32)
-            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "linear: operand %d is %s, it must be f32", i, diffad_dtype_name(n->in[i]->type));
+            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "linear: operand %d is %s, it must be f32", i,
+                        diffad_dtype_name(n->in[i]->type));
     if (x->rank != 2 || w->rank != 2 || x->side[1] != w->side[1])
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "linear: x %s and w %s: must be [M,K] and [N,K]", diffad_shape_text(x, tx, sizeof tx),
-                    diffad_shape_text(w, tw, sizeof tw));
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "linear: x %s and w %s: must be [M,K] and [N,K]",
+                    diffad_shape_text(x, tx, sizeof tx), diffad_shape_text(w, tw, sizeof tw));
     if (n->n_in > 2 && n->in[2] && (n->in[2]->shape.rank != 1 || n->in[2]->shape.side[0] != w->side[0]))
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "linear: b %s does not fit w %s: must be [%lld]", diffad_shape_text(&n->in[2]->shape, tx, sizeof tx),
-                    diffad_shape_text(w, tw, sizeof tw), (long long)w->side[0]);
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "linear: b %s does not fit w %s: must be [%lld]",
+                    diffad_shape_text(&n->in[2]->shape, tx, sizeof tx), diffad_shape_text(w, tw, sizeof tw),
+                    (long long)w->side[0]);
     out[0] = (diffad_infer_out){ DIFFAD_F32, diffad_shape2(x->side[0], w->side[0]) };
     return DIFFAD_OK;
 }
@@ -43,7 +46,8 @@ DIFFAD_GEMM_WAYS(ways, emit)
 
 static diffad_cost cost(const diffad_node *n)
 {
-    const double m = (double)n->in[0]->shape.side[0], k = (double)n->in[0]->shape.side[1], columns = (double)n->in[1]->shape.side[0];
+    const double m = (double)n->in[0]->shape.side[0], k = (double)n->in[0]->shape.side[1];
+    const double columns = (double)n->in[1]->shape.side[0];
     return (diffad_cost){ 2 * m * k * columns + (has_bias(n) ? m * columns : 0), diffad_cost_pointwise(n, 0).bytes };
 }
 
@@ -130,6 +134,7 @@ static const diffad_op_case sums_cases[] = {
 
 const diffad_op diffad_op_linear_bias_grad = {
     .name = "linear_bias_grad", .n_in = 1, .n_out = 1, .tol = 1e-6,
-    .infer = sums_infer, DIFFAD_WAYS(sums_ways), .no_grad = "second derivatives are not needed", .cost = sums_cost, .ref = sums_ref,
+    .infer = sums_infer, DIFFAD_WAYS(sums_ways), .no_grad = "second derivatives are not needed", .cost = sums_cost,
+    .ref = sums_ref,
     DIFFAD_CASES(sums_cases),
 };

@@ -13,8 +13,8 @@ static sides sides_of(const diffad_node *n)
     const diffad_shape *a = &n->in[0]->shape, *b = &n->in[1]->shape;
     const int           r = a->rank;
     const attr_t       *at = attr_of(n);
-    return (sides){ r == 3 ? a->side[0] : 1, a->side[r - (at->transpose_a ? 1 : 2)], b->side[r - (at->transpose_b ? 2 : 1)],
-                    a->side[r - (at->transpose_a ? 2 : 1)] };
+    return (sides){ r == 3 ? a->side[0] : 1, a->side[r - (at->transpose_a ? 1 : 2)],
+                    b->side[r - (at->transpose_b ? 2 : 1)], a->side[r - (at->transpose_a ? 2 : 1)] };
 }
 
 static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
@@ -30,9 +30,9 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     const sides   s  = sides_of(n);
     const int64_t bk = b->side[a->rank - (attr_of(n)->transpose_b ? 1 : 2)];
     if (s.k != bk)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "matmul: a %s%s has %lld columns, b %s%s has %lld rows", diffad_shape_text(a, ta, sizeof ta),
-                    attr_of(n)->transpose_a ? " transposed" : "", (long long)s.k, diffad_shape_text(b, tb, sizeof tb),
-                    attr_of(n)->transpose_b ? " transposed" : "", (long long)bk);
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "matmul: a %s%s has %lld columns, b %s%s has %lld rows",
+                    diffad_shape_text(a, ta, sizeof ta), attr_of(n)->transpose_a ? " transposed" : "", (long long)s.k,
+                    diffad_shape_text(b, tb, sizeof tb), attr_of(n)->transpose_b ? " transposed" : "", (long long)bk);
     out[0].type  = DIFFAD_F32;
     out[0].shape = a->rank == 3 ? (diffad_shape){ 3, { s.batch, s.m, s.n, 0, 0 } } : diffad_shape2(s.m, s.n);
     return DIFFAD_OK;
@@ -58,7 +58,8 @@ DIFFAD_GEMM_WAYS(ways, emit)
 static diffad_cost cost(const diffad_node *n)
 {
     const sides s = sides_of(n);
-    return (diffad_cost){ 2.0 * (double)s.batch * (double)s.m * (double)s.n * (double)s.k, diffad_cost_pointwise(n, 0).bytes };
+    return (diffad_cost){ 2.0 * (double)s.batch * (double)s.m * (double)s.n * (double)s.k,
+                          diffad_cost_pointwise(n, 0).bytes };
 }
 
 static void ref(const diffad_ref *r)
@@ -71,7 +72,8 @@ static void ref(const diffad_ref *r)
             for (int64_t j = 0; j < s.n; j++) {
                 double sum = 0;
                 for (int64_t k = 0; k < s.k; k++)
-                    sum += a[at->transpose_a ? k * s.m + i : i * s.k + k] * b[at->transpose_b ? j * s.k + k : k * s.n + j];
+                    sum += a[at->transpose_a ? k * s.m + i : i * s.k + k] *
+                           b[at->transpose_b ? j * s.k + k : k * s.n + j];
                 r->out[0][(z * s.m + i) * s.n + j] = at->alpha * sum;
             }
     }
@@ -96,12 +98,13 @@ static const diffad_op_case cases[] = {
     { .name = "odd_tt", .attr = &tt, .in = { { 2, { 33, 17 } }, { 2, { 18, 33 } } } },
     { .name = "batch", .attr = &nt, .in = { { 3, { 3, 11, 20 } }, { 3, { 3, 9, 20 } } } },
     { .name = "batch_tn", .attr = &tn, .in = { { 3, { 2, 40, 12 } }, { 3, { 2, 40, 96 } } } },
-    { .name = "long", .attr = &nn, .in = { { 2, { 6, 5000 } }, { 2, { 5000, 10 } } } },      /* K in several blocks and slices */
+    /* K in several blocks and slices */
+    { .name = "long", .attr = &nn, .in = { { 2, { 6, 5000 } }, { 2, { 5000, 10 } } } },
     { .name = "tiles", .attr = &tn, .in = { { 2, { 530, 96 } }, { 2, { 530, 128 } } } },
     { .name = "scores", .attr = &nt, .in = { { 3, { 4, 256, 64 } }, { 3, { 4, 256, 64 } } }, .bench = true },
 };
 
-/* Sums of up to 5000 products in float, in blocks of 256 to 2048: 1e-6 of the largest element seen, doubled. */
+/* Sums of up to 5000 products in float, in blocks of 256 to 2048: about 1e-6 of the largest element, doubled. */
 const diffad_op diffad_op_matmul = {
     .name = "matmul", .n_in = 2, .n_out = 1, .attr_size = sizeof(attr_t), .tol = 2e-6,
     .infer = infer, DIFFAD_WAYS(ways), .grad = grad, .cost = cost, .ref = ref, DIFFAD_CASES(cases),

@@ -37,7 +37,8 @@ int32_t rig_mem(rig *r, const float *data, int64_t count)
         all[k] = k < GUARD || k >= count + GUARD ? CANARY : data ? data[k - GUARD] : NAN;
     r->count[i] = count;
     cr_assert_eq(diffad_buffer_create(r->dev, bytes, &r->buffer[i]), DIFFAD_OK, "%s", diffad_error_detail());
-    cr_assert_eq(diffad_cl.EnqueueWriteBuffer(r->dev->queue, r->buffer[i], CL_TRUE, 0, bytes, all, 0, NULL, NULL), CL_SUCCESS);
+    cr_assert_eq(diffad_cl.EnqueueWriteBuffer(r->dev->queue, r->buffer[i], CL_TRUE, 0, bytes, all, 0, NULL, NULL),
+                 CL_SUCCESS);
     r->place[i] = (diffad_place){ r->buffer[i], GUARD * sizeof(float) };
     free(all);
     return i;
@@ -112,7 +113,8 @@ bool rig_is_intact(rig *r)
         for (int side = 0; side < 2; side++) {
             float guard[GUARD];
             const size_t at = side ? (size_t)(r->count[i] + GUARD) * sizeof(float) : 0;
-            if (diffad_cl.EnqueueReadBuffer(r->dev->queue, r->buffer[i], CL_TRUE, at, sizeof guard, guard, 0, NULL, NULL) != CL_SUCCESS)
+            if (diffad_cl.EnqueueReadBuffer(r->dev->queue, r->buffer[i], CL_TRUE, at, sizeof guard, guard, 0, NULL,
+                                            NULL) != CL_SUCCESS)
                 return false;
             for (int k = 0; k < GUARD; k++)
                 if (guard[k] != CANARY)

@@ -1,5 +1,5 @@
-/* test_gemm.c: matrix products of src/blas/gemm.c, every way. Small integers: sums are exact in any order, so results must
- * equal the host's in every bit. */
+/* test_gemm.c: matrix products of src/blas/gemm.c, every way. Small integers: sums are exact in any order, so results
+ * must equal the host's in every bit. */
 #include "gemm_rig.h"
 
 #include <criterion/criterion.h>
@@ -9,7 +9,8 @@
 #include <string.h>
 
 typedef struct shape { int64_t m, n, k, batch; } shape;
-/* What varies besides: extra elements in each row, in front and between matrices; the epilogue; shared or summed matrices. */
+/* What varies besides: extra elements in each row, in front and between matrices; the epilogue; shared or summed
+ * matrices. */
 typedef struct variant { int pad, offset, gap, beta, bias; double alpha; bool shares_a, shares_b, sums; } variant;
 
 static float *integers(int64_t count, uint32_t seed)
@@ -37,10 +38,11 @@ static void expected(const diffad_gemm *g, const float *a, const float *b, const
     for (int64_t z = 0; z < g->batch; z++)
         for (int64_t i = 0; i < g->m; i++)
             for (int64_t j = 0; j < g->n; j++) {
-                double sum = 0;
+                const float *az = a + g->a.offset + z * g->a.stride, *bz = b + g->b.offset + z * g->b.stride;
+                double       sum = 0;
                 for (int64_t k = 0; k < g->k; k++)
-                    sum += (double)a[g->a.offset + z * g->a.stride + (g->transpose_a ? k * g->a.ld + i : i * g->a.ld + k)] *
-                           (double)b[g->b.offset + z * g->b.stride + (g->transpose_b ? j * g->b.ld + k : k * g->b.ld + j)];
+                    sum += (double)az[g->transpose_a ? k * g->a.ld + i : i * g->a.ld + k] *
+                           (double)bz[g->transpose_b ? j * g->b.ld + k : k * g->b.ld + j];
                 float       *to    = &c[g->c.offset + z * g->c.stride + i * g->c.ld + j];
                 const bool   first = z == 0 || g->c.stride > 0;
                 double       y     = g->alpha * sum + (g->beta || !first ? (double)*to : 0);
@@ -75,17 +77,20 @@ static void check(rig *r, const char *way, shape s, bool ta, bool tb, variant v)
     g.bias_mem = rig_mem(r, bias, nbias);
     const diffad_gemm_sink sink = rig_sink(r);
     char                   name[160];
-    snprintf(name, sizeof name, "way=%s %lldx%lldx%lld batch %lld ta=%d tb=%d pad=%d beta=%d bias=%d sums=%d", way, (long long)s.m,
-             (long long)s.n, (long long)s.k, (long long)s.batch, ta, tb, v.pad, v.beta, v.bias, v.sums);
+    snprintf(name, sizeof name, "way=%s %lldx%lldx%lld batch %lld ta=%d tb=%d pad=%d beta=%d bias=%d sums=%d", way,
+             (long long)s.m, (long long)s.n, (long long)s.k, (long long)s.batch, ta, tb, v.pad, v.beta, v.bias,
+             v.sums);
 
-    cr_expect_eq(diffad_gemm_add(&sink, diffad_device_caps(r->dev), &g), DIFFAD_OK, "%s: %s", name, diffad_error_detail());
+    cr_expect_eq(diffad_gemm_add(&sink, diffad_device_caps(r->dev), &g), DIFFAD_OK, "%s: %s", name,
+                 diffad_error_detail());
     cr_expect_eq(rig_run(r), DIFFAD_OK, "%s: %s", name, diffad_error_detail());
     rig_read(r, g.c.mem, got);
     expected(&g, a, b, bias, want);
 
     for (int64_t i = 0; i < nc; i++)      /* the gaps between rows and matrices too */
         if (memcmp(&want[i], &got[i], sizeof(float)) != 0 && !(want[i] == 0 && got[i] == 0)) {
-            cr_expect(false, "%s: element %lld: expected %g got %g", name, (long long)i, (double)want[i], (double)got[i]);
+            cr_expect(false, "%s: element %lld: expected %g got %g", name, (long long)i, (double)want[i],
+                      (double)got[i]);
             break;
         }
     cr_expect(rig_is_intact(r), "%s: wrote out of bounds", name);
@@ -221,7 +226,8 @@ Test(gemm, long_sums_stay_close_to_double)
             double sum = 0;
             for (int k = 0; k < K; k++)
                 sum += (double)a[i / N * K + k] * (double)b[i % N * K + k];
-            cr_expect_lt(fabs((double)c[i] - sum) / sum, 2e-6, "way %s: expected %.9g got %.9g", g.way, sum, (double)c[i]);
+            cr_expect_lt(fabs((double)c[i] - sum) / sum, 2e-6, "way %s: expected %.9g got %.9g", g.way, sum,
+                         (double)c[i]);
         }
     }
     free(a);
@@ -277,7 +283,8 @@ static void expect_refusal(diffad_gemm g, const char *reason)
             own.way = own.way ? own.way : ways[w];
             const diffad_status st = diffad_gemm_add(&sink, &caps, &own);
             cr_expect(st != DIFFAD_OK && calls == 0, "%s: accepted, %d calls", reason, calls);
-            cr_expect(strstr(diffad_error_detail(), reason), "expected a reason with \"%s\", got: %s", reason, diffad_error_detail());
+            cr_expect(strstr(diffad_error_detail(), reason), "expected a reason with \"%s\", got: %s", reason,
+                      diffad_error_detail());
         }
     }
 }
