@@ -50,7 +50,8 @@ static void fetch_b(float *next, __global const float *b, int ldb, int n0, int N
 __kernel __attribute__((reqd_work_group_size(WG, WG1, 1)))
 void gemm_tile(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global float *c,
                ulong c_off, __global const float *bias, ulong bias_off, int M, int N, int K, int lda, int ldb, int ldc,
-               ulong a_stride, ulong b_stride, ulong c_stride, int slices, int chain, float alpha, int beta, int bias_kind)
+               ulong a_stride, ulong b_stride, ulong c_stride, int slices, int chain, float alpha, int beta,
+               int bias_kind)
 {
     __local float4 slab_a[DEPTH * PITCH_A / 4], slab_b[DEPTH * PITCH_B / 4];
     __local float *la = (__local float *)slab_a, *lb = (__local float *)slab_b;

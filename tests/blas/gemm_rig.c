@@ -14,6 +14,7 @@ rig *rig_open(void)
     rig *r = calloc(1, sizeof *r);
     cr_assert(r);
     cr_assert_eq(diffad_device_open(NULL, &r->dev), DIFFAD_OK, "%s", diffad_error_detail());
+    r->caps = *diffad_device_caps(r->dev);
     return r;
 }
 

@@ -8,6 +8,7 @@ enum { RIG_MEMS = 96, RIG_LAUNCHES = 96 };
 
 typedef struct rig {
     diffad_device *dev;
+    diffad_caps    caps;                /* the device's; a test may change them */
     int64_t        count[RIG_MEMS];
     cl_mem         buffer[RIG_MEMS];
     diffad_place   place[RIG_MEMS];

@@ -81,7 +81,7 @@ static void check(rig *r, const char *way, shape s, bool ta, bool tb, variant v)
              (long long)s.m, (long long)s.n, (long long)s.k, (long long)s.batch, ta, tb, v.pad, v.beta, v.bias,
              v.sums);
 
-    cr_expect_eq(diffad_gemm_add(&sink, diffad_device_caps(r->dev), &g), DIFFAD_OK, "%s: %s", name,
+    cr_expect_eq(diffad_gemm_add(&sink, &r->caps, &g), DIFFAD_OK, "%s: %s", name,
                  diffad_error_detail());
     cr_expect_eq(rig_run(r), DIFFAD_OK, "%s: %s", name, diffad_error_detail());
     rig_read(r, g.c.mem, got);
@@ -117,7 +117,7 @@ static void check_way(const char *way)
         { .beta = 1, .bias = DIFFAD_GEMM_BIAS_ROWS, .alpha = 1, .shares_b = true, .sums = true },
     };
     rig *r = rig_open();
-    cr_log_warn("%s", diffad_device_caps(r->dev)->name);
+    cr_log_warn("%s", r->caps.name);
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int t = 0; t < 4; t++)
             for (size_t k = 0; k < sizeof variants / sizeof variants[0]; k++)
@@ -145,6 +145,19 @@ Test(gemm, tile_way_lives_with_16_kib_and_groups_of_64)
     check_way("tile");
 }
 
+Test(gemm, cpu_way_is_exact_for_narrower_vectors_and_many_cores)
+{
+    static const uint32_t lanes[] = { 8, 4 };
+    rig *r = rig_open();
+    r->caps.compute_units = 64;
+    for (int i = 0; i < 2; i++) {
+        r->caps.native_float = lanes[i];
+        check(r, "cpu", (shape){ 37, 35, 300, 2 }, false, true, (variant){ .pad = 1, .beta = 1, .alpha = 2 });
+        check(r, "cpu", (shape){ 65, 64, 20, 1 }, true, false, (variant){ .alpha = 1 });
+    }
+    rig_close(r);
+}
+
 Test(gemm, matrices_of_a_batch_may_lie_side_by_side_in_each_row)
 {
     rig        *r = rig_open();
@@ -159,7 +172,7 @@ Test(gemm, matrices_of_a_batch_may_lie_side_by_side_in_each_row)
         g.c     = (diffad_gemm_operand){ rig_mem(r, want, 9 * 50), 0, 50, 16 };
         const diffad_gemm_sink sink = rig_sink(r);
 
-        cr_assert_eq(diffad_gemm_add(&sink, diffad_device_caps(r->dev), &g), DIFFAD_OK, "%s", diffad_error_detail());
+        cr_assert_eq(diffad_gemm_add(&sink, &r->caps, &g), DIFFAD_OK, "%s", diffad_error_detail());
         cr_assert_eq(rig_run(r), DIFFAD_OK, "%s", diffad_error_detail());
         rig_read(r, g.c.mem, got);
         expected(&g, a, b, NULL, want);
@@ -183,10 +196,10 @@ Test(gemm, packed_operands_that_are_kept_are_not_packed_again)
     g.b = (diffad_gemm_operand){ rig_mem(r, b, 2100), 0, 30, 0 };
     g.c = (diffad_gemm_operand){ rig_mem(r, NULL, 1400), 0, 70, 0 };
     const diffad_gemm_sink sink = rig_sink(r);
-    cr_assert_eq(diffad_gemm_add(&sink, diffad_device_caps(r->dev), &g), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_assert_eq(diffad_gemm_add(&sink, &r->caps, &g), DIFFAD_OK, "%s", diffad_error_detail());
     cr_expect_eq(r->n_launches, 3);
 
-    cr_assert_eq(diffad_gemm_add(&sink, diffad_device_caps(r->dev), &g), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_assert_eq(diffad_gemm_add(&sink, &r->caps, &g), DIFFAD_OK, "%s", diffad_error_detail());
 
     cr_expect_eq(r->n_launches, 4, "two panels and a product, then the product alone");
     cr_expect_eq(r->packs_asked, 4);
@@ -218,7 +231,7 @@ Test(gemm, long_sums_stay_close_to_double)
         g.c = (diffad_gemm_operand){ rig_mem(r, NULL, N * N), 0, N, 0 };
         const diffad_gemm_sink sink = rig_sink(r);
 
-        cr_assert_eq(diffad_gemm_add(&sink, diffad_device_caps(r->dev), &g), DIFFAD_OK, "%s", diffad_error_detail());
+        cr_assert_eq(diffad_gemm_add(&sink, &r->caps, &g), DIFFAD_OK, "%s", diffad_error_detail());
         cr_assert_eq(rig_run(r), DIFFAD_OK, "%s", diffad_error_detail());
         rig_read(r, g.c.mem, c);
 
@@ -238,7 +251,7 @@ Test(gemm, long_sums_stay_close_to_double)
 Test(gemm, a_failure_of_clblast_becomes_a_status_with_text)
 {
     rig *r = rig_open();
-    if (!diffad_gemm_has_way("clblast", diffad_device_caps(r->dev)))
+    if (!diffad_gemm_has_way("clblast", &r->caps))
         cr_skip_test("built without CLBlast");
     diffad_gemm g = diffad_gemm_make(64, 64, 64);
     g.way = "clblast";
@@ -246,7 +259,7 @@ Test(gemm, a_failure_of_clblast_becomes_a_status_with_text)
     g.b = (diffad_gemm_operand){ rig_mem(r, NULL, 4096), 0, 64, 0 };
     g.c = (diffad_gemm_operand){ rig_mem(r, NULL, 4096), 0, 64, 0 };
     const diffad_gemm_sink sink = rig_sink(r);
-    cr_assert_eq(diffad_gemm_add(&sink, diffad_device_caps(r->dev), &g), DIFFAD_OK);
+    cr_assert_eq(diffad_gemm_add(&sink, &r->caps, &g), DIFFAD_OK);
 
     const diffad_status st = rig_run(r);
 
