@@ -14,7 +14,8 @@ KERNEL gaussian_sample(__global const float *mean, ulong mean_off, __global cons
 {
     const size_t i = get_global_id(0);
     if (i < vectors)
-        vstore(vload(i, mean + mean_off) + exp(0.5f * vload(i, logvar + logvar_off)) * vload(i, eps + eps_off), i, y + y_off);
+        vstore(vload(i, mean + mean_off) + exp(0.5f * vload(i, logvar + logvar_off)) * vload(i, eps + eps_off), i,
+               y + y_off);
 }
 #endif
 
@@ -24,14 +25,15 @@ KERNEL gaussian_sample_bwd(__global const float *logvar, ulong logvar_off, __glo
 {
     const size_t i = get_global_id(0);
     if (i < vectors)
-        vstore(0.5f * exp(0.5f * vload(i, logvar + logvar_off)) * vload(i, eps + eps_off) * vload(i, dy + dy_off), i, dx + dx_off);
+        vstore(0.5f * exp(0.5f * vload(i, logvar + logvar_off)) * vload(i, eps + eps_off) * vload(i, dy + dy_off), i,
+               dx + dx_off);
 }
 #endif
 
 #if HAS_PART(3)
-KERNEL q_sample(__global const float *x0, ulong x0_off, __global const float *eps, ulong eps_off, __global const int *t, ulong t_off,
-                __global const float *a, ulong a_off, __global const float *b, ulong b_off, __global float *y, ulong y_off,
-                ulong share, int rows, ulong vectors)
+KERNEL q_sample(__global const float *x0, ulong x0_off, __global const float *eps, ulong eps_off, __global const int *t,
+                ulong t_off, __global const float *a, ulong a_off, __global const float *b, ulong b_off,
+                __global float *y, ulong y_off, ulong share, int rows, ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i >= vectors)
@@ -42,8 +44,8 @@ KERNEL q_sample(__global const float *x0, ulong x0_off, __global const float *ep
 #endif
 
 #if HAS_PART(4)
-KERNEL q_sample_bwd(__global const float *dy, ulong dy_off, __global const int *t, ulong t_off, __global const float *a, ulong a_off,
-                    __global float *dx, ulong dx_off, ulong share, int rows, ulong vectors)
+KERNEL q_sample_bwd(__global const float *dy, ulong dy_off, __global const int *t, ulong t_off, __global const float *a,
+                    ulong a_off, __global float *dx, ulong dx_off, ulong share, int rows, ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i < vectors)
@@ -52,9 +54,9 @@ KERNEL q_sample_bwd(__global const float *dy, ulong dy_off, __global const int *
 #endif
 
 #if HAS_PART(5)
-KERNEL ddim_step(__global const float *x, ulong x_off, __global const float *eps, ulong eps_off, __global const float *coef, ulong coef_off,
-                 __global const float *noise, ulong noise_off, __global float *y, ulong y_off, __global float *y0, ulong y0_off,
-                 ulong vectors)
+KERNEL ddim_step(__global const float *x, ulong x_off, __global const float *eps, ulong eps_off,
+                 __global const float *coef, ulong coef_off, __global const float *noise, ulong noise_off,
+                 __global float *y, ulong y_off, __global float *y0, ulong y0_off, ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i >= vectors)
@@ -72,9 +74,10 @@ KERNEL ddim_step(__global const float *x, ulong x_off, __global const float *eps
 #endif
 
 #if HAS_PART(6)
-KERNEL ddpm_step(__global const float *x, ulong x_off, __global const float *eps, ulong eps_off, __global const float *noise, ulong noise_off,
-                 __global const int *t, ulong t_off, __global const float *table, ulong table_off, __global float *y, ulong y_off,
-                 ulong share, int rows, ulong vectors)
+KERNEL ddpm_step(__global const float *x, ulong x_off, __global const float *eps, ulong eps_off,
+                 __global const float *noise, ulong noise_off, __global const int *t, ulong t_off,
+                 __global const float *table, ulong table_off, __global float *y, ulong y_off, ulong share, int rows,
+                 ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i >= vectors)

@@ -24,8 +24,8 @@ static vfloat confidence(vfloat p0, vfloat p1, vfloat set)
 static vfloat focal(vfloat q) { return -(1.0f - q) * (1.0f - q) * log(q); }
 
 #if HAS_PART(1)
-KERNEL focal_fwd(__global const float *p, ulong p_off, __global const uchar *mask, ulong mask_off, __global float *y, ulong y_off,
-                 ulong vectors, int per_item, float scale, float add)
+KERNEL focal_fwd(__global const float *p, ulong p_off, __global const uchar *mask, ulong mask_off, __global float *y,
+                 ulong y_off, ulong vectors, int per_item, float scale, float add)
 {
     __local float tree[WG];
     const size_t row = get_global_id(1) * vectors;
@@ -37,8 +37,9 @@ KERNEL focal_fwd(__global const float *p, ulong p_off, __global const uchar *mas
 #endif
 
 #if HAS_PART(2)
-KERNEL focal_bwd(__global const float *p, ulong p_off, __global const uchar *mask, ulong mask_off, __global const float *dy, ulong dy_off,
-                 __global float *dx, ulong dx_off, float scale, ulong plane, ulong vectors)
+KERNEL focal_bwd(__global const float *p, ulong p_off, __global const uchar *mask, ulong mask_off,
+                 __global const float *dy, ulong dy_off, __global float *dx, ulong dx_off, float scale, ulong plane,
+                 ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i >= vectors)

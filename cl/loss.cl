@@ -36,14 +36,12 @@ KERNEL l1(__global const float *a, ulong a_off, __global const float *b, ulong b
 static vfloat kl_term(vfloat mean, vfloat logvar) { return mean * mean + (expm1(logvar) - logvar); }
 #if HAS_PART(3)
 KERNEL kl(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global float *y, ulong y_off,
-          ulong vectors, int per_item, float scale, float add)
-{
-    SUM(kl_term)
-}
+          ulong vectors, int per_item, float scale, float add){ SUM(kl_term) }
 #endif
 
 #if HAS_PART(4)
-KERNEL hinge(__global const float *x, ulong x_off, __global float *y, ulong y_off, ulong vectors, int per_item, float scale, float add)
+KERNEL hinge(__global const float *x, ulong x_off, __global float *y, ulong y_off, ulong vectors, int per_item,
+             float scale, float add)
 {
     __local float tree[WG];
     REDUCE(total, i, vectors, per_item, max(1.0f + SIGN * vload(i, x + x_off), 0.0f))

@@ -8,8 +8,8 @@
 #define KERNEL __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
 
 #if HAS_PART(1)
-KERNEL mse_bwd(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global const float *dy, ulong dy_off,
-               __global float *dx, ulong dx_off, float scale, ulong vectors)
+KERNEL mse_bwd(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global const float *dy,
+               ulong dy_off, __global float *dx, ulong dx_off, float scale, ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i < vectors)
@@ -18,8 +18,8 @@ KERNEL mse_bwd(__global const float *a, ulong a_off, __global const float *b, ul
 #endif
 
 #if HAS_PART(2)
-KERNEL l1_bwd(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global const float *dy, ulong dy_off,
-              __global float *dx, ulong dx_off, float scale, ulong vectors)
+KERNEL l1_bwd(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global const float *dy,
+              ulong dy_off, __global float *dx, ulong dx_off, float scale, ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i < vectors)
@@ -29,8 +29,8 @@ KERNEL l1_bwd(__global const float *a, ulong a_off, __global const float *b, ulo
 
 #if HAS_PART(3)
 KERNEL kl_bwd(__global const float *mean, ulong mean_off, __global const float *logvar, ulong logvar_off,
-              __global const float *dy, ulong dy_off, __global float *dmean, ulong dmean_off, __global float *dlogvar, ulong dlogvar_off,
-              float scale, ulong vectors)
+              __global const float *dy, ulong dy_off, __global float *dmean, ulong dmean_off, __global float *dlogvar,
+              ulong dlogvar_off, float scale, ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i >= vectors)
@@ -43,11 +43,12 @@ KERNEL kl_bwd(__global const float *mean, ulong mean_off, __global const float *
 #endif
 
 #if HAS_PART(4)
-KERNEL hinge_bwd(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off, __global float *dx, ulong dx_off,
-                 float scale, ulong vectors)
+KERNEL hinge_bwd(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off, __global float *dx,
+                 ulong dx_off, float scale, ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i < vectors)
-        vstore(select((vfloat)(0.0f), (vfloat)(scale * dy[dy_off]), 1.0f + SIGN * vload(i, x + x_off) > 0.0f), i, dx + dx_off);
+        vstore(select((vfloat)(0.0f), (vfloat)(scale * dy[dy_off]), 1.0f + SIGN * vload(i, x + x_off) > 0.0f), i,
+               dx + dx_off);
 }
 #endif

@@ -1,4 +1,5 @@
-/* max_pool.cl: x [planes, H, W, VEC] -> y [planes, OH, OW, VEC], K x K windows every STRIDE pixels. A not-a-number wins. */
+/* max_pool.cl: x [planes, H, W, VEC] -> y [planes, OH, OW, VEC], K x K windows every STRIDE pixels. A not-a-number
+ * wins. */
 #include "common/part.cl"
 #include "common/vec.cl"
 
@@ -10,14 +11,16 @@
 #endif
 
 #if HAS_PART(1)
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void max_pool_fwd(__global const float *x, ulong x_off, __global float *y, ulong y_off, int H, int W, int OH, int OW, int pixels)
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void max_pool_fwd(__global const float *x, ulong x_off,
+                                                                           __global float *y, ulong y_off, int H, int W,
+                                                                           int OH, int OW, int pixels)
 {
     const int i = get_global_id(0);
     if (i >= pixels)
         return;
     const int row = i / OW;
-    __global const float *window = x + x_off + (((size_t)(row / OH) * H + row % OH * STRIDE) * W + i % OW * STRIDE) * VEC;
+    __global const float *window =
+        x + x_off + (((size_t)(row / OH) * H + row % OH * STRIDE) * W + i % OW * STRIDE) * VEC;
     vfloat best = vload(0, window);
     for (int k = 1; k < K * K; k++) {
         const vfloat v = vload((size_t)(k / K) * W + k % K, window);
@@ -29,9 +32,10 @@ void max_pool_fwd(__global const float *x, ulong x_off, __global float *y, ulong
 
 #if HAS_PART(2)
 /* Pixel (y,x) gets dy of each window whose first maximum it is: larger than all before it, none behind it larger. */
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void max_pool_bwd(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off, __global float *dx, ulong dx_off,
-                  int H, int W, int OH, int OW, int pixels)
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void max_pool_bwd(__global const float *x, ulong x_off,
+                                                                           __global const float *dy, ulong dy_off,
+                                                                           __global float *dx, ulong dx_off, int H,
+                                                                           int W, int OH, int OW, int pixels)
 {
     const int i = get_global_id(0);
     if (i >= pixels)

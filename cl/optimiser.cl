@@ -14,7 +14,8 @@ KERNEL adam(__global float *p, ulong p_off, __global float *m, ulong m_off, __gl
     if (i >= vectors || !(ok[ok_off] >= 0.5f))
         return;
     __global const float *h = hyper + hyper_off;
-    const vfloat g = h[7] * vload(i, grad + grad_off), p0 = vload(i, p + p_off), m0 = vload(i, m + m_off), v0 = vload(i, v + v_off);
+    const vfloat g = h[7] * vload(i, grad + grad_off), p0 = vload(i, p + p_off), m0 = vload(i, m + m_off),
+                 v0 = vload(i, v + v_off);
     const vfloat m1 = m0 + h[1] * (g - m0), v1 = v0 + h[2] * (g * g - v0);
     const vfloat decayed = p0 - h[0] * h[4] * p0;
     vstore(decayed - h[0] / h[5] * m1 / (sqrt(v1) / sqrt(h[6]) + h[3]), i, p + p_off);
@@ -24,8 +25,8 @@ KERNEL adam(__global float *p, ulong p_off, __global float *m, ulong m_off, __gl
 #endif
 
 #if HAS_PART(2)
-KERNEL ema(__global float *shadow, ulong shadow_off, __global const float *p, ulong p_off, __global const float *decay, ulong decay_off,
-           __global const float *ok, ulong ok_off, ulong vectors)
+KERNEL ema(__global float *shadow, ulong shadow_off, __global const float *p, ulong p_off, __global const float *decay,
+           ulong decay_off, __global const float *ok, ulong ok_off, ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i >= vectors || !(ok[ok_off] >= 0.5f))

@@ -28,11 +28,13 @@ void reduce_squares(__global const float *x, ulong x_off, __global float *y, ulo
 
 #if HAS_PART(3)
 /* x [N,C/VEC,pixels,VEC] -> y [N,C]; a work-group takes one plane. */
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void reduce_lanes(__global const float *x, ulong x_off, __global float *y, ulong y_off, int C, ulong pixels, float scale)
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void reduce_lanes(__global const float *x, ulong x_off,
+                                                                           __global float *y, ulong y_off, int C,
+                                                                           ulong pixels, float scale)
 {
     __local vfloat tree[WG];
-    const int    l = get_local_id(0), blocks = (C + VEC - 1) / VEC, n = get_group_id(0) / blocks, cb = get_group_id(0) % blocks;
+    const int l = get_local_id(0), blocks = (C + VEC - 1) / VEC, n = get_group_id(0) / blocks,
+              cb = get_group_id(0) % blocks;
     vfloat       total = 0.0f;
     __global const float *plane = x + x_off + get_group_id(0) * pixels * VEC;
     for (ulong from = l; from < pixels; from += REDUCE_BLOCK * WG) {

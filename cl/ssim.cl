@@ -3,8 +3,9 @@
 #include "common/reduce.cl"
 
 #define KERNEL __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
-#define FIELDS __global const float *m, ulong m_off, __global const float *n, ulong n_off, __global const float *q, ulong q_off, \
-               __global const float *p, ulong p_off, __global const float *range, ulong range_off
+#define FIELDS __global const float *m, ulong m_off, __global const float *n, ulong n_off,  \
+               __global const float *q, ulong q_off, __global const float *p, ulong p_off, \
+               __global const float *range, ulong range_off
 #define FACTORS(above_l, above_s, below_l, below_s, m, n, q, p, range)                                      \
     const float  c1 = (0.01f * (range)) * (0.01f * (range)), c2 = (0.03f * (range)) * (0.03f * (range));    \
     const vfloat above_l = 2.0f * (m) * (n) + c1, below_l = (m) * (m) + (n) * (n) + c1;                     \
@@ -20,14 +21,16 @@ static vfloat ssim(vfloat m, vfloat n, vfloat q, vfloat p, float range)
 KERNEL ssim_fwd(FIELDS, __global float *y, ulong y_off, ulong vectors, int per_item, float scale, float add)
 {
     __local float tree[WG];
-    REDUCE(total, i, vectors, per_item, ssim(vload(i, m + m_off), vload(i, n + n_off), vload(i, q + q_off), vload(i, p + p_off), range[range_off]))
+    REDUCE(total, i, vectors, per_item,
+           ssim(vload(i, m + m_off), vload(i, n + n_off), vload(i, q + q_off), vload(i, p + p_off), range[range_off]))
     REDUCE_STORE(total, y + y_off, scale, add)
 }
 #endif
 
 #if HAS_PART(2)
-KERNEL ssim_bwd(FIELDS, __global const float *dy, ulong dy_off, __global float *dm, ulong dm_off, __global float *dn, ulong dn_off,
-                __global float *dq, ulong dq_off, __global float *dp, ulong dp_off, float scale, ulong vectors)
+KERNEL ssim_bwd(FIELDS, __global const float *dy, ulong dy_off, __global float *dm, ulong dm_off, __global float *dn,
+                ulong dn_off, __global float *dq, ulong dq_off, __global float *dp, ulong dp_off, float scale,
+                ulong vectors)
 {
     const size_t i = get_global_id(0);
     if (i >= vectors)

@@ -17,7 +17,8 @@
 static float4 products(float a, float b) { return (float4)(a, b, a * a + b * b, a * b); }
 
 #if HAS_PART(1)
-KERNEL ssim_rows(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global float *rows, ulong rows_off, WINDOW)
+KERNEL ssim_rows(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global float *rows,
+                 ulong rows_off, WINDOW)
 {
     const int i = get_global_id(0);
     if (i >= pixels)
@@ -28,8 +29,8 @@ KERNEL ssim_rows(__global const float *a, ulong a_off, __global const float *b, 
 #endif
 
 #if HAS_PART(2)
-KERNEL ssim_columns(__global const float *rows, ulong rows_off, __global float *y0, ulong y0_off, __global float *y1, ulong y1_off,
-                    __global float *y2, ulong y2_off, __global float *y3, ulong y3_off, WINDOW)
+KERNEL ssim_columns(__global const float *rows, ulong rows_off, __global float *y0, ulong y0_off, __global float *y1,
+                    ulong y1_off, __global float *y2, ulong y2_off, __global float *y3, ulong y3_off, WINDOW)
 {
     const int i = get_global_id(0);
     if (i >= pixels)
@@ -43,8 +44,9 @@ KERNEL ssim_columns(__global const float *rows, ulong rows_off, __global float *
 #endif
 
 #if HAS_PART(3)
-KERNEL ssim_rows_bwd(__global const float *d0, ulong d0_off, __global const float *d1, ulong d1_off, __global const float *d2, ulong d2_off,
-                     __global const float *d3, ulong d3_off, __global float *rows, ulong rows_off, WINDOW)
+KERNEL ssim_rows_bwd(__global const float *d0, ulong d0_off, __global const float *d1, ulong d1_off,
+                     __global const float *d2, ulong d2_off, __global const float *d3, ulong d3_off,
+                     __global float *rows, ulong rows_off, WINDOW)
 {
     const int i = get_global_id(0);
     if (i >= pixels)
@@ -55,8 +57,9 @@ KERNEL ssim_rows_bwd(__global const float *d0, ulong d0_off, __global const floa
 #endif
 
 #if HAS_PART(4)
-KERNEL ssim_columns_bwd(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global const float *rows, ulong rows_off,
-                        __global float *da, ulong da_off, __global float *db, ulong db_off, WINDOW)
+KERNEL ssim_columns_bwd(__global const float *a, ulong a_off, __global const float *b, ulong b_off,
+                        __global const float *rows, ulong rows_off, __global float *da, ulong da_off,
+                        __global float *db, ulong db_off, WINDOW)
 {
     const int i = get_global_id(0);
     if (i >= pixels)

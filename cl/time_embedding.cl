@@ -10,9 +10,11 @@ static float2 multiply(float2 a, float2 b)
     return (float2)(sum, low - (sum - high));
 }
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void time_embedding(__global const int *t, ulong t_off, __global float *y, ulong y_off, int dim, ulong count,
-                    ulong r1, ulong r2, ulong r4, ulong r8, ulong r16, ulong r32, ulong r64, ulong r128, ulong r256, ulong r512)
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void time_embedding(__global const int *t, ulong t_off,
+                                                                             __global float *y, ulong y_off, int dim,
+                                                                             ulong count, ulong r1, ulong r2, ulong r4,
+                                                                             ulong r8, ulong r16, ulong r32, ulong r64,
+                                                                             ulong r128, ulong r256, ulong r512)
 {
     const size_t at = get_global_id(0);
     if (at >= count)

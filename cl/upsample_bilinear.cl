@@ -7,9 +7,11 @@
 static int place(int i, int a, int b, int d, int n) { return clamp(i * a + b, 0, (n - 1) * d); }
 
 #if HAS_PART(1)
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void upsample_bilinear_fwd(__global const float *x, ulong x_off, __global float *y, ulong y_off, int vn, int vm, int va, int vb, int vd,
-                           int hn, int hm, int ha, int hb, int hd, int pixels)
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void upsample_bilinear_fwd(__global const float *x,
+                                                                                    ulong x_off, __global float *y,
+                                                                                    ulong y_off, int vn, int vm, int va,
+                                                                                    int vb, int vd, int hn, int hm,
+                                                                                    int ha, int hb, int hd, int pixels)
 {
     const int i = get_global_id(0);
     if (i >= pixels)
@@ -34,19 +36,21 @@ static int last_near(int s, int a, int b, int d, int n, int m)
 {
     return a == 0 || s == n - 1 ? m - 1 : min(m - 1, ((s + 1) * d - b - 1) / a);
 }
-static float weight(int place_d, int s, int d) { return (float)max(0, d - (int)abs(place_d - s * d)) / (float)d; }
+/* d times the weight of source s for an output at place_d / d: a whole number */
+static float weight(int place_d, int s, int d) { return (float)max(0, d - (int)abs(place_d - s * d)); }
 
 #if HAS_PART(2)
 /* dy is the large map, dx the small one. */
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void upsample_bilinear_bwd(__global const float *dy, ulong dy_off, __global float *dx, ulong dx_off, int vn, int vm, int va, int vb, int vd,
-                           int hn, int hm, int ha, int hb, int hd, int pixels)
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void upsample_bilinear_bwd(
+    __global const float *dy, ulong dy_off, __global float *dx, ulong dx_off, int vn, int vm, int va, int vb, int vd,
+    int hn, int hm, int ha, int hb, int hd, int pixels)
 {
     const int i = get_global_id(0);
     if (i >= pixels)
         return;
     const int row = i / hn, sy = row % vn, sx = i % hn;
-    const int y1 = last_near(sy, va, vb, vd, vn, vm), x0 = first_near(sx, ha, hb, hd), x1 = last_near(sx, ha, hb, hd, hn, hm);
+    const int y1 = last_near(sy, va, vb, vd, vn, vm), x0 = first_near(sx, ha, hb, hd),
+              x1 = last_near(sx, ha, hb, hd, hn, hm);
     __global const float *plane = dy + dy_off + (size_t)(row / vn) * vm * hm * VEC;
     vfloat sum = 0.0f;
     for (int y = first_near(sy, va, vb, vd); y <= y1; y++) {
@@ -58,6 +62,6 @@ void upsample_bilinear_bwd(__global const float *dy, ulong dy_off, __global floa
         }
         sum += wy * line;
     }
-    vstore(sum, i, dx + dx_off);
+    vstore(sum / ((float)vd * (float)hd), i, dx + dx_off);
 }
 #endif

@@ -27,6 +27,7 @@ void upsample_nearest2_bwd(__global const float *dy, ulong dy_off, __global floa
         return;
     const size_t at = (size_t)(i / W) * 4 * W + 2 * (i % W);
     __global const float *from = dy + dy_off;
-    vstore((vload(at, from) + vload(at + 1, from)) + (vload(at + 2 * W, from) + vload(at + 2 * W + 1, from)), i, dx + dx_off);
+    vstore((vload(at, from) + vload(at + 1, from)) + (vload(at + 2 * W, from) + vload(at + 2 * W + 1, from)), i,
+           dx + dx_off);
 }
 #endif

@@ -1,7 +1,7 @@
 /* focal.c: the segmenter's focal loss and its gradient. Kernels: cl/focal.cl.
  *
- * Per pixel, t = one-hot(mask) kept within 1e-5 .. 1 - 1e-5, q = t0 p0 + t1 p1 + 1e-5: -(1-q)^2 log q, mean over pixels.
- * The gradient flows through both p0 and p1. */
+ * Per pixel, t = one-hot(mask) kept within 1e-5 .. 1 - 1e-5, q = t0 p0 + t1 p1 + 1e-5: -(1-q)^2 log q, mean over
+ * pixels. The gradient flows through both p0 and p1. */
 #include "op/skeleton.h"
 
 #include <math.h>
@@ -14,7 +14,8 @@ static diffad_status check(const diffad_node *n)
     char          a[64], b[64];
     const int64_t *s = n->in[0]->shape.side;
     const diffad_shape mask = diffad_shape4(s[0], 1, s[2], s[3]);
-    if (n->in[0]->shape.rank != 4 || s[1] != 2 || n->in[1]->type != DIFFAD_U8 || !diffad_shape_equal(&n->in[1]->shape, &mask))
+    if (n->in[0]->shape.rank != 4 || s[1] != 2 || n->in[1]->type != DIFFAD_U8 ||
+        !diffad_shape_equal(&n->in[1]->shape, &mask))
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: p is %s, mask %s %s; f32 [N,2,H,W] and u8 [N,1,H,W] are needed", n->op->name,
                     diffad_shape_text(&n->in[0]->shape, a, sizeof a), diffad_dtype_name(n->in[1]->type),
                     diffad_shape_text(&n->in[1]->shape, b, sizeof b));
@@ -108,7 +109,8 @@ static void grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, di
 static const diffad_way fwd_ways[] = { { .name = "pieces", .emit = fwd_emit, .is_portable = true } };
 static const diffad_way bwd_ways[] = { { .name = "plain", .emit = bwd_emit, .is_portable = true } };
 
-#define CASE(n, h, w, ...) .in = { { 4, { n, 2, h, w } }, { 4, { n, 1, h, w } }, { 0, { 0 } } }, .type = { [1] = DIFFAD_U8 }, __VA_ARGS__
+#define CASE(n, h, w, ...)                                                                                 \
+    .in = { { 4, { n, 2, h, w } }, { 4, { n, 1, h, w } }, { 0, { 0 } } }, .type = { [1] = DIFFAD_U8 }, __VA_ARGS__
 static const diffad_op_case cases[] = {
     { .name = "one", CASE(1, 1, 1, .range = { { 0.1, 0.9 }, { 0, 1 } }) },
     { .name = "odd", CASE(2, 9, 13, .range = { { 0.01, 0.99 }, { 0, 1 } }) },
@@ -117,12 +119,13 @@ static const diffad_op_case cases[] = {
 };
 
 const diffad_op diffad_op_focal = {
-    .name = "focal", .n_in = 2, .n_out = 1, .tol = 1e-6, .maps_in = 1, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways), .grad = grad,
-    .cost = cost, .ref = fwd_ref, DIFFAD_CASES(cases),
+    .name = "focal", .n_in = 2, .n_out = 1, .tol = 1e-6, .maps_in = 1, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways),
+    .grad = grad, .cost = cost, .ref = fwd_ref, DIFFAD_CASES(cases),
 };
 const diffad_op diffad_op_focal_grad = {
-    .name = "focal_grad", .n_in = 3, .n_out = 1, .tol = 1e-6, .maps_in = 1, .maps_out = 1, .inplace = 1, .infer = bwd_infer,
-    DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = cost, .ref = bwd_ref, DIFFAD_CASES(cases),
+    .name = "focal_grad", .n_in = 3, .n_out = 1, .tol = 1e-6, .maps_in = 1, .maps_out = 1, .inplace = 1,
+    .infer = bwd_infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = cost,
+    .ref = bwd_ref, DIFFAD_CASES(cases),
 };
 
 diffad_val diffad_focal(diffad_graph *g, diffad_val p, diffad_val mask)

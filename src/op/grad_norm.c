@@ -1,4 +1,5 @@
-/* grad_norm.c: the norm over all gradients, whether it is a number, and the factor that clips it. Kernels: cl/grad_norm.cl. */
+/* grad_norm.c: the norm over all gradients, whether it is a number, and the factor that clips it. Kernels:
+ * cl/grad_norm.cl. */
 #include "op/ops.h"
 
 #include <math.h>
@@ -9,7 +10,8 @@ static diffad_status add_infer(const diffad_node *n, diffad_infer_out *out)
 {
     for (int i = 0; i < n->n_in; i++)
         if (n->in[i] && diffad_numel(n->in[i]) != 1)
-            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: input %d has %lld elements, 1 is needed", n->op->name, i, (long long)diffad_numel(n->in[i]));
+            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: input %d has %lld elements, 1 is needed", n->op->name, i,
+                        (long long)diffad_numel(n->in[i]));
     out[0] = (diffad_infer_out){ DIFFAD_F32, diffad_shape0() };
     return DIFFAD_OK;
 }
@@ -24,7 +26,8 @@ static diffad_status norm_infer(const diffad_node *n, diffad_infer_out *out)
 static diffad_status clip_infer(const diffad_node *n, diffad_infer_out *out)
 {
     if (diffad_numel(n->in[0]) != 2)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "clip_scale: the norm has %lld elements, 2 are needed", (long long)diffad_numel(n->in[0]));
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "clip_scale: the norm has %lld elements, 2 are needed",
+                    (long long)diffad_numel(n->in[0]));
     out[0] = (diffad_infer_out){ DIFFAD_F32, diffad_shape0() };
     return DIFFAD_OK;
 }
@@ -112,16 +115,16 @@ static const diffad_op_case clip_cases[] = {
 
 #define NO_GRAD "norms of gradients are not differentiated"
 const diffad_op diffad_op_add_scalars = {
-    .name = "add_scalars", .n_in = DIFFAD_MAX_IN, .n_out = 1, .n_required = 1, .tol = 1e-6, .infer = add_infer, DIFFAD_WAYS(add_ways),
-    .no_grad = NO_GRAD, .cost = cost, .ref = add_ref, DIFFAD_CASES(add_cases),
+    .name = "add_scalars", .n_in = DIFFAD_MAX_IN, .n_out = 1, .n_required = 1, .tol = 1e-6, .infer = add_infer,
+    DIFFAD_WAYS(add_ways), .no_grad = NO_GRAD, .cost = cost, .ref = add_ref, DIFFAD_CASES(add_cases),
 };
 const diffad_op diffad_op_norm_of_squares = {
-    .name = "norm_of_squares", .n_in = 1, .n_out = 1, .tol = 1e-6, .infer = norm_infer, DIFFAD_WAYS(norm_ways), .no_grad = NO_GRAD,
-    .cost = cost, .ref = norm_ref, DIFFAD_CASES(norm_cases),
+    .name = "norm_of_squares", .n_in = 1, .n_out = 1, .tol = 1e-6, .infer = norm_infer, DIFFAD_WAYS(norm_ways),
+    .no_grad = NO_GRAD, .cost = cost, .ref = norm_ref, DIFFAD_CASES(norm_cases),
 };
 const diffad_op diffad_op_clip_scale = {
-    .name = "clip_scale", .n_in = 1, .n_out = 1, .attr_size = sizeof(clip_attr), .tol = 1e-6, .infer = clip_infer, DIFFAD_WAYS(clip_ways),
-    .no_grad = NO_GRAD, .cost = cost, .ref = clip_ref, DIFFAD_CASES(clip_cases),
+    .name = "clip_scale", .n_in = 1, .n_out = 1, .attr_size = sizeof(clip_attr), .tol = 1e-6, .infer = clip_infer,
+    DIFFAD_WAYS(clip_ways), .no_grad = NO_GRAD, .cost = cost, .ref = clip_ref, DIFFAD_CASES(clip_cases),
 };
 
 /* Sum of n values: pieces of equal size, piece by piece, so that no chain of additions is long. */

@@ -22,7 +22,8 @@ static diffad_status bwd_infer(const diffad_node *n, diffad_infer_out *out)
 {
     char a[64], b[64];
     DIFFAD_TRY(diffad_need_f32(n));
-    if (diffad_numel(n->in[n->n_in - 1]) != 1 || (n->n_in == 3 && !diffad_shape_equal(&n->in[0]->shape, &n->in[1]->shape)))
+    if (diffad_numel(n->in[n->n_in - 1]) != 1 ||
+        (n->n_in == 3 && !diffad_shape_equal(&n->in[0]->shape, &n->in[1]->shape)))
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: inputs are %s and %s, dy must have one element", n->op->name,
                     diffad_shape_text(&n->in[0]->shape, a, sizeof a), diffad_shape_text(&n->in[1]->shape, b, sizeof b));
     return diffad_infer_same(n, out);
@@ -32,7 +33,8 @@ static double per_element(const diffad_node *n) { return 1.0 / (double)diffad_nu
 static double per_sample(const diffad_node *n) { return 1.0 / (double)diffad_side(n->in[0], 0); }
 static int    sign_of(const diffad_node *n) { return ((const hinge_attr *)n->attr)->sign; }
 
-static diffad_status emit_sum(diffad_emit *e, const diffad_node *n, const char *kernel, int part, int sign, double scale)
+static diffad_status emit_sum(diffad_emit *e, const diffad_node *n, const char *kernel, int part, int sign,
+                              double scale)
 {
     const diffad_reduction r = diffad_reduction_make(e, 1, diffad_layout_count(n->in[0], e->in[0].block));
     diffad_launch          l = diffad_reduction_launch(&r, "loss", kernel, part);
@@ -42,10 +44,12 @@ static diffad_status emit_sum(diffad_emit *e, const diffad_node *n, const char *
     return diffad_reduction_emit(e, &r, &l, scale, 0);
 }
 
-static diffad_status emit_bwd(diffad_emit *e, const diffad_node *n, const char *kernel, int part, int sign, double scale)
+static diffad_status emit_bwd(diffad_emit *e, const diffad_node *n, const char *kernel, int part, int sign,
+                              double scale)
 {
     int64_t       vectors;
-    diffad_launch l = diffad_pointwise_launch(e, "loss_grad", kernel, part, diffad_layout_count(n->out[0], e->out[0].block), &vectors);
+    diffad_launch l = diffad_pointwise_launch(e, "loss_grad", kernel, part,
+                                              diffad_layout_count(n->out[0], e->out[0].block), &vectors);
     diffad_launch_def(&l, "SIGN", sign);
     for (int i = 0; i < n->n_in; i++)
         diffad_emit_in(&l, e, i);
@@ -56,13 +60,31 @@ static diffad_status emit_bwd(diffad_emit *e, const diffad_node *n, const char *
     return diffad_emit_launch(e, &l);
 }
 
-static diffad_status mse_emit(diffad_emit *e, const diffad_node *n) { return emit_sum(e, n, "mse", 1, 1, per_element(n)); }
+static diffad_status mse_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit_sum(e, n, "mse", 1, 1, per_element(n));
+}
 static diffad_status l1_emit(diffad_emit *e, const diffad_node *n) { return emit_sum(e, n, "l1", 2, 1, per_sample(n)); }
-static diffad_status kl_emit(diffad_emit *e, const diffad_node *n) { return emit_sum(e, n, "kl", 3, 1, 0.5 * per_sample(n)); }
-static diffad_status hinge_emit(diffad_emit *e, const diffad_node *n) { return emit_sum(e, n, "hinge", 4, sign_of(n), 0.5 * per_element(n)); }
-static diffad_status mse_bwd_emit(diffad_emit *e, const diffad_node *n) { return emit_bwd(e, n, "mse_bwd", 1, 1, 2 * per_element(n)); }
-static diffad_status l1_bwd_emit(diffad_emit *e, const diffad_node *n) { return emit_bwd(e, n, "l1_bwd", 2, 1, per_sample(n)); }
-static diffad_status kl_bwd_emit(diffad_emit *e, const diffad_node *n) { return emit_bwd(e, n, "kl_bwd", 3, 1, per_sample(n)); }
+static diffad_status kl_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit_sum(e, n, "kl", 3, 1, 0.5 * per_sample(n));
+}
+static diffad_status hinge_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit_sum(e, n, "hinge", 4, sign_of(n), 0.5 * per_element(n));
+}
+static diffad_status mse_bwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit_bwd(e, n, "mse_bwd", 1, 1, 2 * per_element(n));
+}
+static diffad_status l1_bwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit_bwd(e, n, "l1_bwd", 2, 1, per_sample(n));
+}
+static diffad_status kl_bwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit_bwd(e, n, "kl_bwd", 3, 1, per_sample(n));
+}
 static diffad_status hinge_bwd_emit(diffad_emit *e, const diffad_node *n)
 {
     return emit_bwd(e, n, "hinge_bwd", 4, sign_of(n), 0.5 * sign_of(n) * per_element(n));
@@ -147,7 +169,10 @@ static void hinge_grad(diffad_graph *g, const diffad_node *n, const diffad_val *
 
 /* ---- descriptors ---- */
 
-#define WAY(way, kind, l) static const diffad_way way##_ways[] = { { .name = kind, .layout = (l), .emit = way##_emit, .is_portable = true } };
+#define WAY(way, kind, l)                                                         \
+    static const diffad_way way##_ways[] = {                                      \
+        { .name = kind, .layout = (l), .emit = way##_emit, .is_portable = true }, \
+    };
 WAY(mse, "pieces", DIFFAD_LAYOUT_ANY)
 WAY(l1, "pieces", DIFFAD_LAYOUT_ANY)
 WAY(kl, "pieces", DIFFAD_LAYOUT_ANY)
@@ -185,13 +210,34 @@ static const diffad_op_case hinge_bwd_cases[] = {
     { .name = "critic", .in = { CRITIC, SCALAR }, .range = { { -3, 3 } }, .attr = &up, .bench = true },
 };
 
-#define LOSS(id, n, g, l, c, bytes)                                                                                      \
-    const diffad_op diffad_op_##id = { .name = #id, .n_in = (n), .n_out = 1, .tol = 1e-6, .maps_in = (1u << (n)) - 1,  \
-        .infer = scalar_infer, DIFFAD_WAYS(l##_ways), .grad = g, .cost = sum_cost, .ref = l##_ref, DIFFAD_CASES(c), .attr_size = (bytes) };
-#define LOSS_GRAD(id, n, outs, l, c, bytes)                                                                              \
-    const diffad_op diffad_op_##id = { .name = #id, .n_in = (n), .n_out = (outs), .tol = 1e-6, .maps_in = (1u << ((n) - 1)) - 1, \
-        .maps_out = (1u << (outs)) - 1, .inplace = (1u << ((n) - 1)) - 1, .infer = bwd_infer, DIFFAD_WAYS(l##_ways),   \
-        .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = l##_ref, DIFFAD_CASES(c), .attr_size = (bytes) };
+#define LOSS(id, n, g, l, c, bytes)                                \
+    const diffad_op diffad_op_##id = { .name = #id,                \
+                                       .n_in = (n),                \
+                                       .n_out = 1,                 \
+                                       .tol = 1e-6,                \
+                                       .maps_in = (1u << (n)) - 1, \
+                                       .infer = scalar_infer,      \
+                                       DIFFAD_WAYS(l##_ways),      \
+                                       .grad = g,                  \
+                                       .cost = sum_cost,           \
+                                       .ref = l##_ref,             \
+                                       DIFFAD_CASES(c),            \
+                                       .attr_size = (bytes) };
+#define LOSS_GRAD(id, n, outs, l, c, bytes)                                            \
+    const diffad_op diffad_op_##id = { .name = #id,                                    \
+                                       .n_in = (n),                                    \
+                                       .n_out = (outs),                                \
+                                       .tol = 1e-6,                                    \
+                                       .maps_in = (1u << ((n)-1)) - 1,                 \
+                                       .maps_out = (1u << (outs)) - 1,                 \
+                                       .inplace = (1u << ((n)-1)) - 1,                 \
+                                       .infer = bwd_infer,                             \
+                                       DIFFAD_WAYS(l##_ways),                          \
+                                       .no_grad = "second derivatives are not needed", \
+                                       .cost = bwd_cost,                               \
+                                       .ref = l##_ref,                                 \
+                                       DIFFAD_CASES(c),                                \
+                                       .attr_size = (bytes) };
 LOSS(mse, 2, mse_grad, mse, pair_cases, 0)
 LOSS(l1_sum, 2, l1_grad, l1, pair_cases, 0)
 LOSS(kl, 2, kl_grad, kl, pair_cases, 0)
@@ -201,10 +247,20 @@ LOSS_GRAD(l1_sum_grad, 3, 1, l1_bwd, pair_bwd_cases, 0)
 LOSS_GRAD(kl_grad, 3, 2, kl_bwd, pair_bwd_cases, 0)
 LOSS_GRAD(hinge_side_grad, 2, 1, hinge_bwd, hinge_bwd_cases, sizeof(hinge_attr))
 
-diffad_val diffad_mse(diffad_graph *g, diffad_val a, diffad_val b) { return diffad_apply(g, &diffad_op_mse, NULL, 2, (diffad_val[]){ a, b }); }
-diffad_val diffad_l1_sum(diffad_graph *g, diffad_val a, diffad_val b) { return diffad_apply(g, &diffad_op_l1_sum, NULL, 2, (diffad_val[]){ a, b }); }
-diffad_val diffad_kl(diffad_graph *g, diffad_val mean, diffad_val logvar) { return diffad_apply(g, &diffad_op_kl, NULL, 2, (diffad_val[]){ mean, logvar }); }
+diffad_val diffad_mse(diffad_graph *g, diffad_val a, diffad_val b)
+{
+    return diffad_apply(g, &diffad_op_mse, NULL, 2, (diffad_val[]){ a, b });
+}
+diffad_val diffad_l1_sum(diffad_graph *g, diffad_val a, diffad_val b)
+{
+    return diffad_apply(g, &diffad_op_l1_sum, NULL, 2, (diffad_val[]){ a, b });
+}
+diffad_val diffad_kl(diffad_graph *g, diffad_val mean, diffad_val logvar)
+{
+    return diffad_apply(g, &diffad_op_kl, NULL, 2, (diffad_val[]){ mean, logvar });
+}
 diffad_val diffad_hinge(diffad_graph *g, diffad_val real, diffad_val fake)
 {
-    return diffad_add(g, diffad_apply(g, &diffad_op_hinge_side, &down, 1, &real), diffad_apply(g, &diffad_op_hinge_side, &up, 1, &fake));
+    return diffad_add(g, diffad_apply(g, &diffad_op_hinge_side, &down, 1, &real),
+                      diffad_apply(g, &diffad_op_hinge_side, &up, 1, &fake));
 }

@@ -8,9 +8,11 @@ static diffad_status fwd_infer(const diffad_node *n, diffad_infer_out *out)
     DIFFAD_TRY(diffad_expect_map(n, 0));
     const int64_t *s = n->in[0]->shape.side;
     if (a->kernel < 1 || a->stride < 1 || a->pad != 0 || s[2] < a->kernel || s[3] < a->kernel)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "max_pool: kernel %d stride %d pad %d over %lld x %lld; pad must be 0 and the kernel fit", a->kernel,
-                    a->stride, a->pad, (long long)s[2], (long long)s[3]);
-    out[0] = (diffad_infer_out){ DIFFAD_F32, diffad_shape4(s[0], s[1], (s[2] - a->kernel) / a->stride + 1, (s[3] - a->kernel) / a->stride + 1) };
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE,
+                    "max_pool: kernel %d stride %d pad %d over %lld x %lld; pad must be 0 and the kernel fit",
+                    a->kernel, a->stride, a->pad, (long long)s[2], (long long)s[3]);
+    out[0] = (diffad_infer_out){ DIFFAD_F32, diffad_shape4(s[0], s[1], (s[2] - a->kernel) / a->stride + 1,
+                                                           (s[3] - a->kernel) / a->stride + 1) };
     return DIFFAD_OK;
 }
 
@@ -21,13 +23,15 @@ static diffad_status bwd_infer(const diffad_node *n, diffad_infer_out *out)
     char             want[64], got[64];
     DIFFAD_TRY(fwd_infer(n, y));
     if (!diffad_shape_equal(&y[0].shape, &n->in[1]->shape))
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "max_pool_grad: dy is %s, %s is needed", diffad_shape_text(&n->in[1]->shape, got, sizeof got),
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "max_pool_grad: dy is %s, %s is needed",
+                    diffad_shape_text(&n->in[1]->shape, got, sizeof got),
                     diffad_shape_text(&y[0].shape, want, sizeof want));
     return diffad_infer_same(n, out);
 }
 
 /* x is the large map, y the small one; `each` is the one with a work-item per pixel. */
-static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_value *y, const diffad_value *each, const char *kernel, int part)
+static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_value *y, const diffad_value *each,
+                          const char *kernel, int part)
 {
     const diffad_pool_attr *a = n->attr;
     int64_t                 pixels;
@@ -44,8 +48,14 @@ static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_val
     diffad_launch_int(&l, pixels);
     return diffad_emit_launch(e, &l);
 }
-static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n) { return emit(e, n, n->out[0], n->out[0], "max_pool_fwd", 1); }
-static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n) { return emit(e, n, n->in[1], n->in[0], "max_pool_bwd", 2); }
+static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit(e, n, n->out[0], n->out[0], "max_pool_fwd", 1);
+}
+static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit(e, n, n->in[1], n->in[0], "max_pool_bwd", 2);
+}
 
 static diffad_cost cost(const diffad_node *n)
 {
@@ -58,7 +68,8 @@ static diffad_cost cost(const diffad_node *n)
 static int64_t first_maximum(const diffad_ref *r, const diffad_value *y, int64_t i)
 {
     const diffad_pool_attr *a = r->n->attr;
-    const int64_t h = diffad_side(r->n->in[0], 2), w = diffad_side(r->n->in[0], 3), oh = diffad_side(y, 2), ow = diffad_side(y, 3);
+    const int64_t h = diffad_side(r->n->in[0], 2), w = diffad_side(r->n->in[0], 3), oh = diffad_side(y, 2),
+                  ow = diffad_side(y, 3);
     const int64_t base = (i / (oh * ow) * h + i / ow % oh * a->stride) * w + i % ow * a->stride;
     int64_t       best = base;
     for (int64_t k = 0; k < a->kernel * a->kernel; k++) {
@@ -88,8 +99,12 @@ static void grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, di
     dx[0] = diffad_apply(g, &diffad_op_max_pool_grad, n->attr, 2, (diffad_val[]){ n->x[0], dy[0] });
 }
 
-static const diffad_way fwd_ways[] = { { .name = "pixels", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true } };
-static const diffad_way bwd_ways[] = { { .name = "gather", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit, .is_portable = true } };
+static const diffad_way fwd_ways[] = {
+    { .name = "pixels", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true }
+};
+static const diffad_way bwd_ways[] = {
+    { .name = "gather", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit, .is_portable = true }
+};
 
 static const diffad_pool_attr k1 = { 1, 1, 0 }, k2 = { 2, 2, 0 }, k3 = { 3, 2, 0 };
 static const diffad_op_case fwd_cases[] = {
@@ -103,17 +118,19 @@ static const diffad_op_case bwd_cases[] = {
     { .name = "odd", .in = { { 4, { 2, 19, 9, 7 } }, { 4, { 2, 19, 4, 3 } } }, .attr = &k2 },
     { .name = "overlapping", .in = { { 4, { 2, 3, 9, 8 } }, { 4, { 2, 3, 4, 3 } } }, .attr = &k3 },
     { .name = "ties", .in = { { 4, { 2, 3, 8, 8 } }, { 4, { 2, 3, 4, 4 } } }, .range = { { 1, 1 } }, .attr = &k2 },
-    { .name = "segmenter", .in = { { 4, { 1, 32, 256, 256 } }, { 4, { 1, 32, 128, 128 } } }, .attr = &k2, .bench = true },
+    { .name = "segmenter", .in = { { 4, { 1, 32, 256, 256 } }, { 4, { 1, 32, 128, 128 } } },
+      .attr = &k2, .bench = true },
 };
 
 const diffad_op diffad_op_max_pool = {
-    .name = "max_pool", .n_in = 1, .n_out = 1, .attr_size = sizeof(diffad_pool_attr), .tol = 0, .maps_in = 1, .maps_out = 1,
-    .infer = fwd_infer, DIFFAD_WAYS(fwd_ways), .grad = grad, .cost = cost, .ref = fwd_ref, DIFFAD_CASES(fwd_cases),
+    .name = "max_pool", .n_in = 1, .n_out = 1, .attr_size = sizeof(diffad_pool_attr), .tol = 0, .maps_in = 1,
+    .maps_out = 1, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways), .grad = grad, .cost = cost, .ref = fwd_ref,
+    DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_max_pool_grad = {
-    .name = "max_pool_grad", .n_in = 2, .n_out = 1, .attr_size = sizeof(diffad_pool_attr), .tol = 1e-6, .maps_in = 3, .maps_out = 1,
-    .infer = bwd_infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = cost, .ref = bwd_ref,
-    DIFFAD_CASES(bwd_cases),
+    .name = "max_pool_grad", .n_in = 2, .n_out = 1, .attr_size = sizeof(diffad_pool_attr), .tol = 1e-6, .maps_in = 3,
+    .maps_out = 1, .infer = bwd_infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed",
+    .cost = cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };
 
 diffad_val diffad_max_pool(diffad_graph *g, diffad_val x, const diffad_pool_attr *attr)

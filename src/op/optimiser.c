@@ -13,7 +13,8 @@ static diffad_status expect(const diffad_node *n, int alike, int64_t hyper)
     for (int i = 0; i < alike; i++) {
         if (!diffad_shape_equal(&n->in[0]->shape, &n->in[i]->shape) || n->in[i]->type != DIFFAD_F32)
             DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: input %d is %s, the parameter is %s", n->op->name, i,
-                        diffad_shape_text(&n->in[i]->shape, b, sizeof b), diffad_shape_text(&n->in[0]->shape, a, sizeof a));
+                        diffad_shape_text(&n->in[i]->shape, b, sizeof b),
+                        diffad_shape_text(&n->in[0]->shape, a, sizeof a));
         if ((n->op->writes >> i & 1u) && n->in[i]->kind != DIFFAD_VALUE_BOUND)
             DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s: input %d is written and must be a bound value", n->op->name, i);
     }
@@ -77,7 +78,8 @@ static const diffad_way ema_ways[]  = { { .name = "plain", .emit = ema_emit, .is
 /* Random hyper-parameters in 0.05 .. 0.9; an `ok` below a half keeps the state. */
 #define ADAM(n, ok) .in = { { 1, { n } }, { 1, { n } }, { 1, { n } }, { 1, { n } }, { 1, { HYPER } }, { 0, { 0 } } }, \
                     .range = { [2] = { 0.01, 4 }, [4] = { 0.05, 0.9 }, [5] = { ok, ok } }
-#define EMA(n, ok)  .in = { { 1, { n } }, { 1, { n } }, { 0, { 0 } }, { 0, { 0 } } }, .range = { [2] = { 0.5, 0.99 }, [3] = { ok, ok } }
+#define EMA(n, ok)  .in = { { 1, { n } }, { 1, { n } }, { 0, { 0 } }, { 0, { 0 } } }, \
+                    .range = { [2] = { 0.5, 0.99 }, [3] = { ok, ok } }
 static const diffad_op_case adam_cases[] = {
     { .name = "one", ADAM(1, 1) },
     { .name = "odd", ADAM(103, 1) },
@@ -100,7 +102,8 @@ const diffad_op diffad_op_ema = {
     .no_grad = "updates are not differentiated", .cost = ema_cost, .ref = ema_ref, DIFFAD_CASES(ema_cases),
 };
 
-void diffad_adam(diffad_graph *g, diffad_val p, diffad_val m, diffad_val v, diffad_val grad, diffad_val hyper, diffad_val ok)
+void diffad_adam(diffad_graph *g, diffad_val p, diffad_val m, diffad_val v, diffad_val grad, diffad_val hyper,
+                 diffad_val ok)
 {
     diffad_apply(g, &diffad_op_adam, NULL, 6, (diffad_val[]){ p, m, v, grad, hyper, ok });
 }

@@ -1,5 +1,5 @@
-/* reduce.c: sum, mean, mean over pixels, maximum per sample, sum of squares; and spread, the gradient of the first three.
- * Kernels: cl/reduce.cl, cl/spread.cl. */
+/* reduce.c: sum, mean, mean over pixels, maximum per sample, sum of squares; and spread, the gradient of the first
+ * three. Kernels: cl/reduce.cl, cl/spread.cl. */
 #include "op/skeleton.h"
 
 #include <math.h>
@@ -49,7 +49,10 @@ static diffad_status emit_all(diffad_emit *e, const diffad_node *n, const char *
 }
 
 static diffad_status sum_emit(diffad_emit *e, const diffad_node *n) { return emit_all(e, n, "reduce_values", 1, 1); }
-static diffad_status squares_emit(diffad_emit *e, const diffad_node *n) { return emit_all(e, n, "reduce_squares", 2, 1); }
+static diffad_status squares_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit_all(e, n, "reduce_squares", 2, 1);
+}
 static diffad_status mean_emit(diffad_emit *e, const diffad_node *n)
 {
     return emit_all(e, n, "reduce_values", 1, 1.0 / (double)diffad_numel(n->in[0]));
@@ -66,7 +69,7 @@ static diffad_status pixels_emit(diffad_emit *e, const diffad_node *n)
         return diffad_reduction_emit(e, &r, &l, 1.0 / (double)pixels, 0);
     }
     const int64_t group = e->caps->local_mem_is_cheap ? 1 : DIFFAD_GROUP;
-    diffad_launch l     = diffad_launch_make("reduce", "reduce_lanes", diffad_map_planes(n->in[0], block) * group, group);
+    diffad_launch l = diffad_launch_make("reduce", "reduce_lanes", diffad_map_planes(n->in[0], block) * group, group);
     diffad_launch_def(&l, "PART", 3);
     diffad_launch_def(&l, "VEC", block);
     diffad_launch_local(&l, group * block * (int64_t)sizeof(float));
@@ -155,7 +158,10 @@ static void mean_grad(diffad_graph *g, const diffad_node *n, const diffad_val *d
 
 /* ---- descriptors ---- */
 
-#define WAY(way, l) static const diffad_way way##_ways[] = { { .name = "pieces", .layout = (l), .emit = way##_emit, .is_portable = true } };
+#define WAY(way, l)                                                                   \
+    static const diffad_way way##_ways[] = {                                          \
+        { .name = "pieces", .layout = (l), .emit = way##_emit, .is_portable = true }, \
+    };
 WAY(sum, DIFFAD_LAYOUT_ANY)
 WAY(mean, DIFFAD_LAYOUT_ANY)
 WAY(squares, DIFFAD_LAYOUT_ANY)
@@ -181,8 +187,8 @@ static const diffad_op_case max_cases[] = {
     { .name = "odd_negative", .in = { { 4, { 3, 5, 7, 9 } } }, .range = { { -3, -1 } } },
     { .name = "score", .in = { { 4, { 8, 1, 256, 256 } } }, .range = { { 0, 1 } }, .bench = true },
 };
-static const spread_attr to_one = { { 0, { 0 } }, 2 }, to_odd = { { 4, { 2, 19, 5, 7 } }, 0.1 }, to_even = { { 4, { 2, 3, 4, 4 } }, -1 },
-                         to_real = { { 4, { 1, 64, 128, 128 } }, 1.0 / 16384 };
+static const spread_attr to_one = { { 0, { 0 } }, 2 }, to_odd = { { 4, { 2, 19, 5, 7 } }, 0.1 },
+                         to_even = { { 4, { 2, 3, 4, 4 } }, -1 }, to_real = { { 4, { 1, 64, 128, 128 } }, 1.0 / 16384 };
 static const diffad_op_case spread_cases[] = {
     { .name = "one", .in = { { 0, { 0 } } }, .attr = &to_one },
     { .name = "odd", .in = { { 2, { 2, 19 } } }, .attr = &to_odd },
@@ -199,12 +205,13 @@ const diffad_op diffad_op_mean = {
     .grad = mean_grad, .cost = one_cost, .ref = mean_ref, DIFFAD_CASES(any_cases),
 };
 const diffad_op diffad_op_sum_squares = {
-    .name = "sum_squares", .n_in = 1, .n_out = 1, .tol = 1e-6, .maps_in = 1, .infer = scalar_infer, DIFFAD_WAYS(squares_ways),
-    .no_grad = "norms of gradients are not differentiated", .cost = two_cost, .ref = squares_ref, DIFFAD_CASES(any_cases),
+    .name = "sum_squares", .n_in = 1, .n_out = 1, .tol = 1e-6, .maps_in = 1, .infer = scalar_infer,
+    DIFFAD_WAYS(squares_ways), .no_grad = "norms of gradients are not differentiated", .cost = two_cost,
+    .ref = squares_ref, DIFFAD_CASES(any_cases),
 };
 const diffad_op diffad_op_mean_spatial = {
-    .name = "mean_spatial", .n_in = 1, .n_out = 1, .tol = 1e-6, .maps_in = 1, .infer = pixels_infer, DIFFAD_WAYS(pixels_ways),
-    .grad = mean_grad, .cost = one_cost, .ref = mean_ref, DIFFAD_CASES(pixels_cases),
+    .name = "mean_spatial", .n_in = 1, .n_out = 1, .tol = 1e-6, .maps_in = 1, .infer = pixels_infer,
+    DIFFAD_WAYS(pixels_ways), .grad = mean_grad, .cost = one_cost, .ref = mean_ref, DIFFAD_CASES(pixels_cases),
 };
 const diffad_op diffad_op_max_all = {
     .name = "max_all", .n_in = 1, .n_out = 1, .tol = 0, .maps_in = 1, .infer = samples_infer, DIFFAD_WAYS(max_ways),
@@ -218,6 +225,12 @@ const diffad_op diffad_op_spread = {
 
 diffad_val diffad_sum(diffad_graph *g, diffad_val x) { return diffad_apply(g, &diffad_op_sum, NULL, 1, &x); }
 diffad_val diffad_mean(diffad_graph *g, diffad_val x) { return diffad_apply(g, &diffad_op_mean, NULL, 1, &x); }
-diffad_val diffad_mean_spatial(diffad_graph *g, diffad_val x) { return diffad_apply(g, &diffad_op_mean_spatial, NULL, 1, &x); }
+diffad_val diffad_mean_spatial(diffad_graph *g, diffad_val x)
+{
+    return diffad_apply(g, &diffad_op_mean_spatial, NULL, 1, &x);
+}
 diffad_val diffad_max_all(diffad_graph *g, diffad_val x) { return diffad_apply(g, &diffad_op_max_all, NULL, 1, &x); }
-diffad_val diffad_sum_squares(diffad_graph *g, diffad_val x) { return diffad_apply(g, &diffad_op_sum_squares, NULL, 1, &x); }
+diffad_val diffad_sum_squares(diffad_graph *g, diffad_val x)
+{
+    return diffad_apply(g, &diffad_op_sum_squares, NULL, 1, &x);
+}

@@ -3,8 +3,8 @@
 
 enum { MAX_PARTS = 1024 };      /* pieces of a row: the last launch adds 16 of them per work-item, then a tree */
 
-diffad_launch diffad_pointwise_launch(const diffad_emit *e, const char *program, const char *kernel, int part, int64_t count,
-                                      int64_t *vectors)
+diffad_launch diffad_pointwise_launch(const diffad_emit *e, const char *program, const char *kernel, int part,
+                                      int64_t count, int64_t *vectors)
 {
     const int64_t width = diffad_vector_width(e->caps, count);
     diffad_launch l     = diffad_launch_make(program, kernel, count / width, DIFFAD_GROUP);
@@ -19,7 +19,8 @@ int64_t diffad_map_planes(const diffad_value *map, int block)
     return diffad_side(map, 0) * diffad_ceil_div(diffad_side(map, 1), block);
 }
 
-diffad_launch diffad_pixel_launch(const diffad_value *map, int block, const char *program, const char *kernel, int part, int64_t *pixels)
+diffad_launch diffad_pixel_launch(const diffad_value *map, int block, const char *program, const char *kernel, int part,
+                                  int64_t *pixels)
 {
     *pixels = diffad_map_planes(map, block) * diffad_side(map, 2) * diffad_side(map, 3);
     diffad_launch l = diffad_launch_make(program, kernel, *pixels, DIFFAD_GROUP);
@@ -42,7 +43,8 @@ diffad_status diffad_expect_map(const diffad_node *n, int i)
 diffad_reduction diffad_reduction_make(const diffad_emit *e, int64_t rows, int64_t count)
 {
     const bool    is_cpu = e->caps->local_mem_is_cheap;
-    const int64_t width = diffad_vector_width(e->caps, count), vectors = count / width, group = is_cpu ? 1 : DIFFAD_GROUP;
+    const int64_t width = diffad_vector_width(e->caps, count), vectors = count / width,
+                  group = is_cpu ? 1 : DIFFAD_GROUP;
     const int64_t least = is_cpu ? 256 : 8, needed = diffad_ceil_div(vectors, group * MAX_PARTS);
     const int64_t per_item = needed > least ? needed : least;
     return (diffad_reduction){ .rows = rows, .vectors = vectors, .width = width, .group = group, .per_item = per_item,
@@ -69,7 +71,8 @@ static void add_lengths(diffad_launch *l, int64_t count, int64_t per_item, doubl
     diffad_launch_float(l, add);
 }
 
-diffad_status diffad_reduction_emit(diffad_emit *e, const diffad_reduction *r, diffad_launch *l, double scale, double add)
+diffad_status diffad_reduction_emit(diffad_emit *e, const diffad_reduction *r, diffad_launch *l, double scale,
+                                    double add)
 {
     const int64_t results = r->joins_rows ? 1 : r->rows, parts = r->rows * r->parts / results;
     if (parts == 1) {
@@ -83,7 +86,9 @@ diffad_status diffad_reduction_emit(diffad_emit *e, const diffad_reduction *r, d
     add_lengths(l, r->vectors, r->per_item, 1, 0);
     DIFFAD_TRY(diffad_emit_launch(e, l));
 
-    const diffad_reduction last = { .rows = results, .width = 1, .group = DIFFAD_GROUP, .parts = 1, .is_max = r->is_max };
+    const diffad_reduction last = {
+        .rows = results, .width = 1, .group = DIFFAD_GROUP, .parts = 1, .is_max = r->is_max
+    };
     diffad_launch          f    = diffad_reduction_launch(&last, "reduce", "reduce_values", 1);
     diffad_launch_mem(&f, scratch, 0, DIFFAD_READ);
     diffad_emit_out(&f, e, 0);

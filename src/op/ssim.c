@@ -1,4 +1,5 @@
-/* ssim.c: 1 - mean SSIM from the fields of ssim_filter, its gradient, and the range guessed from values. Kernels: cl/ssim.cl.
+/* ssim.c: 1 - mean SSIM from the fields of ssim_filter, its gradient, and the range guessed from values. Kernels:
+ * cl/ssim.cl.
  *
  * m = G a, n = G b, q = G(a^2 + b^2), p = G(a b), C1 = (0.01 L)^2, C2 = (0.03 L)^2:
  * S = (2 m n + C1) (2 (p - m n) + C2) / ((m^2 + n^2 + C1) (q - m^2 - n^2 + C2)). */
@@ -6,14 +7,15 @@
 
 #include <math.h>
 
-enum { FIELDS = 4, RANGE_ITEMS = 1024 };
+enum { FIELDS = 4 };
 
 static diffad_status expect_fields(const diffad_node *n)
 {
     DIFFAD_TRY(diffad_need_f32(n));
     for (int i = 1; i < n->n_in; i++)
         if (i < FIELDS ? !diffad_shape_equal(&n->in[0]->shape, &n->in[i]->shape) : diffad_numel(n->in[i]) != 1)
-            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: four fields of one shape are needed, range and dy of one element", n->op->name);
+            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: four fields of one shape are needed, range and dy of one element",
+                        n->op->name);
     return DIFFAD_OK;
 }
 
@@ -60,20 +62,21 @@ static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n)
 /* Padding lanes are 0, which is neither high nor low. */
 static diffad_status range_emit(diffad_emit *e, const diffad_node *n)
 {
-    int32_t flags;
-    DIFFAD_TRY(diffad_emit_scratch(e, RANGE_ITEMS, (int)sizeof(int32_t), &flags));
-    diffad_launch seen = diffad_launch_make("ssim_range", "ssim_range_seen", RANGE_ITEMS, DIFFAD_GROUP);
-    diffad_launch_def(&seen, "PART", 1);
+    const diffad_reduction r = diffad_reduction_make(e, 1, diffad_layout_count(n->in[0], e->in[0].block));
+    int32_t                flags;
+    DIFFAD_TRY(diffad_emit_scratch(e, r.parts, (int)sizeof(int32_t), &flags));
+    diffad_launch seen = diffad_reduction_launch(&r, "ssim_range", "ssim_range_seen", 1);
     diffad_emit_in(&seen, e, 0);
     diffad_launch_mem(&seen, flags, 0, DIFFAD_WRITE);
-    diffad_launch_count(&seen, diffad_layout_count(n->in[0], e->in[0].block));
+    diffad_launch_count(&seen, r.vectors);
+    diffad_launch_int(&seen, r.per_item);
     DIFFAD_TRY(diffad_emit_launch(e, &seen));
     diffad_launch result = diffad_launch_make("ssim_range", "ssim_range_result", DIFFAD_GROUP, DIFFAD_GROUP);
     diffad_launch_def(&result, "PART", 2);
     diffad_launch_local(&result, DIFFAD_GROUP * (int64_t)sizeof(int32_t));
     diffad_launch_mem(&result, flags, 0, DIFFAD_READ);
     diffad_emit_out(&result, e, 0);
-    diffad_launch_int(&result, RANGE_ITEMS);
+    diffad_launch_int(&result, r.parts);
     return diffad_emit_launch(e, &result);
 }
 
@@ -109,7 +112,8 @@ static void bwd_ref(const diffad_ref *r)
     const int64_t count = diffad_numel(r->n->in[0]);
     for (int64_t i = 0; i < count; i++) {
         const factors f     = factors_at(r, i);
-        const double  below = f.below_l * f.below_s, s = f.above_l * f.above_s / below, scale = -r->in[5][0] / (double)count;
+        const double below = f.below_l * f.below_s, s = f.above_l * f.above_s / below,
+                     scale = -r->in[5][0] / (double)count;
         const double  cross = 2 * (f.above_s - f.above_l) / below, own = 2 * s * (1 / f.below_s - 1 / f.below_l);
         r->out[0][i] = scale * (f.n * cross + f.m * own);
         r->out[1][i] = scale * (f.m * cross + f.n * own);
@@ -143,10 +147,14 @@ static void grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, di
 
 static const diffad_way fwd_ways[]   = { { .name = "pieces", .emit = fwd_emit, .is_portable = true } };
 static const diffad_way bwd_ways[]   = { { .name = "plain", .emit = bwd_emit, .is_portable = true } };
-static const diffad_way range_ways[] = { { .name = "flags", .layout = DIFFAD_LAYOUT_ANY, .emit = range_emit, .is_portable = true } };
+static const diffad_way range_ways[] = {
+    { .name = "flags", .layout = DIFFAD_LAYOUT_ANY, .emit = range_emit, .is_portable = true }
+};
 
 /* Fields as two pictures in 0..1 give them: q well above m^2 + n^2. */
-#define ALL(n, c, h, w) .in = { { 4, { n, c, h, w } }, { 4, { n, c, h, w } }, { 4, { n, c, h, w } }, { 4, { n, c, h, w } }, { 0, { 0 } }, { 0, { 0 } } }
+#define MAP(n, c, h, w) { 4, { n, c, h, w } }
+#define TWO(...)        MAP(__VA_ARGS__), MAP(__VA_ARGS__)
+#define ALL(...)        .in = { TWO(__VA_ARGS__), TWO(__VA_ARGS__), { 0, { 0 } }, { 0, { 0 } } }
 #define RANGES(l) .range = { { 0, 1 }, { 0, 1 }, { 2.5, 3 }, { 0.3, 1.2 }, { l, l }, { 0.5, 2 } }
 static const diffad_op_case cases[] = {
     { .name = "one", ALL(1, 1, 1, 1), RANGES(1) },
@@ -162,12 +170,13 @@ static const diffad_op_case range_cases[] = {
 };
 
 const diffad_op diffad_op_ssim = {
-    .name = "ssim", .n_in = 5, .n_out = 1, .tol = 1e-6, .maps_in = 15, .constant_in = 16, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways),
-    .grad = grad, .cost = fwd_cost, .ref = fwd_ref, DIFFAD_CASES(cases),
+    .name = "ssim", .n_in = 5, .n_out = 1, .tol = 1e-6, .maps_in = 15, .constant_in = 16, .infer = fwd_infer,
+    DIFFAD_WAYS(fwd_ways), .grad = grad, .cost = fwd_cost, .ref = fwd_ref, DIFFAD_CASES(cases),
 };
 const diffad_op diffad_op_ssim_grad = {
-    .name = "ssim_grad", .n_in = 6, .n_out = FIELDS, .tol = 2e-6, .maps_in = 15, .maps_out = 15, .inplace = 15, .infer = bwd_infer,
-    DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = bwd_ref, DIFFAD_CASES(cases),
+    .name = "ssim_grad", .n_in = 6, .n_out = FIELDS, .tol = 2e-6, .maps_in = 15, .maps_out = 15, .inplace = 15,
+    .infer = bwd_infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = bwd_cost,
+    .ref = bwd_ref, DIFFAD_CASES(cases),
 };
 const diffad_op diffad_op_ssim_range = {
     .name = "ssim_range", .n_in = 1, .n_out = 1, .tol = 0, .maps_in = 1, .infer = range_infer, DIFFAD_WAYS(range_ways),
@@ -177,6 +186,10 @@ const diffad_op diffad_op_ssim_range = {
 diffad_val diffad_ssim_loss(diffad_graph *g, diffad_val a, diffad_val b, diffad_val range)
 {
     const diffad_val m = diffad_apply(g, &diffad_op_ssim_filter, NULL, 2, (diffad_val[]){ a, b });
-    return diffad_apply(g, &diffad_op_ssim, NULL, 5, (diffad_val[]){ m, diffad_out(m, 1), diffad_out(m, 2), diffad_out(m, 3), range });
+    return diffad_apply(g, &diffad_op_ssim, NULL, 5,
+                        (diffad_val[]){ m, diffad_out(m, 1), diffad_out(m, 2), diffad_out(m, 3), range });
 }
-diffad_val diffad_ssim_range(diffad_graph *g, diffad_val x) { return diffad_apply(g, &diffad_op_ssim_range, NULL, 1, &x); }
+diffad_val diffad_ssim_range(diffad_graph *g, diffad_val x)
+{
+    return diffad_apply(g, &diffad_op_ssim_range, NULL, 1, &x);
+}

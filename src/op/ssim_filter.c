@@ -83,11 +83,13 @@ static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n)
 
 static diffad_cost cost(const diffad_node *n)
 {
-    return (diffad_cost){ 2.0 * 2 * WINDOW * FIELDS * (double)diffad_numel(n->in[0]), diffad_cost_pointwise(n, 0).bytes };
+    return (diffad_cost){ 2.0 * 2 * WINDOW * FIELDS * (double)diffad_numel(n->in[0]),
+                          diffad_cost_pointwise(n, 0).bytes };
 }
 
 /* The four fields filtered at pixel i: field(r, j, f) for each pixel j of the window. */
-static void filter_at(const diffad_ref *r, int64_t i, void (*field)(const diffad_ref *, int64_t, double *), double sum[FIELDS])
+static void filter_at(const diffad_ref *r, int64_t i, void (*field)(const diffad_ref *, int64_t, double *),
+                      double sum[FIELDS])
 {
     const int64_t h = diffad_side(r->n->in[0], 2), w = diffad_side(r->n->in[0], 3), y = i / w % h, x = i % w;
     float         half[RADIUS + 1];
@@ -153,7 +155,9 @@ static void grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, di
 static const diffad_way fwd_ways[] = { { .name = "separable", .emit = fwd_emit, .is_portable = true } };
 static const diffad_way bwd_ways[] = { { .name = "separable", .emit = bwd_emit, .is_portable = true } };
 
-#define ALL(n, c, h, w) { { 4, { n, c, h, w } }, { 4, { n, c, h, w } }, { 4, { n, c, h, w } }, { 4, { n, c, h, w } }, { 4, { n, c, h, w } }, { 4, { n, c, h, w } } }
+#define MAP(n, c, h, w) { 4, { n, c, h, w } }
+#define TWO(...)        MAP(__VA_ARGS__), MAP(__VA_ARGS__)
+#define ALL(...)        { TWO(__VA_ARGS__), TWO(__VA_ARGS__), TWO(__VA_ARGS__) }
 static const diffad_op_case cases[] = {
     { .name = "one", .in = ALL(1, 1, 1, 1) },
     { .name = "odd", .in = ALL(2, 3, 13, 17) },
@@ -162,10 +166,11 @@ static const diffad_op_case cases[] = {
 };
 
 const diffad_op diffad_op_ssim_filter = {
-    .name = "ssim_filter", .n_in = 2, .n_out = FIELDS, .tol = 1e-6, .maps_in = 3, .maps_out = 15, .infer = infer, DIFFAD_WAYS(fwd_ways),
-    .grad = grad, .cost = cost, .ref = fwd_ref, DIFFAD_CASES(cases),
+    .name = "ssim_filter", .n_in = 2, .n_out = FIELDS, .tol = 1e-6, .maps_in = 3, .maps_out = 15, .infer = infer,
+    DIFFAD_WAYS(fwd_ways), .grad = grad, .cost = cost, .ref = fwd_ref, DIFFAD_CASES(cases),
 };
 const diffad_op diffad_op_ssim_filter_grad = {
-    .name = "ssim_filter_grad", .n_in = 2 + FIELDS, .n_out = 2, .tol = 1e-6, .maps_in = 63, .maps_out = 3, .infer = infer,
-    DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = cost, .ref = bwd_ref, DIFFAD_CASES(cases),
+    .name = "ssim_filter_grad", .n_in = 2 + FIELDS, .n_out = 2, .tol = 1e-6, .maps_in = 63, .maps_out = 3,
+    .infer = infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = cost,
+    .ref = bwd_ref, DIFFAD_CASES(cases),
 };

@@ -1,7 +1,7 @@
 /* time_embedding.c: cos and sin of t 10000^(-i / half), t an integer. Kernels: cl/time_embedding.cl.
  *
- * Angles reach 999 rad, where a float32 frequency alone costs 3e-5. The device forms frequencies in pairs of floats from
- * the powers r^1, r^2, r^4, ... of r = 10000^(-1/half), made here in double. */
+ * Angles reach 999 rad, where a float32 frequency alone costs 3e-5. The device forms frequencies in pairs of floats
+ * from the powers r^1, r^2, r^4, ... of r = 10000^(-1/half), made here in double. */
 #include "op/ops.h"
 
 #include <math.h>
@@ -62,12 +62,14 @@ static const diffad_op_case cases[] = {
     { .name = "one", .in = { { 1, { 1 } } }, .type = { DIFFAD_I32 }, .range = { { 7, 7 } }, .attr = &two },
     { .name = "odd", .in = { { 1, { 3 } } }, .type = { DIFFAD_I32 }, .range = { { 0, 999 } }, .attr = &odd },
     { .name = "last", .in = { { 1, { 2 } } }, .type = { DIFFAD_I32 }, .range = { { 998, 999 } }, .attr = &widest },
-    { .name = "unet", .in = { { 1, { 32 } } }, .type = { DIFFAD_I32 }, .range = { { 0, 999 } }, .attr = &real, .bench = true },
+    { .name = "unet", .in = { { 1, { 32 } } },
+      .type = { DIFFAD_I32 }, .range = { { 0, 999 } },
+      .attr = &real, .bench = true },
 };
 
 const diffad_op diffad_op_time_embedding = {
-    .name = "time_embedding", .n_in = 1, .n_out = 1, .attr_size = sizeof(embedding_attr), .tol = 1e-6, .infer = infer, DIFFAD_WAYS(ways),
-    .no_grad = "time is an integer", .cost = cost, .ref = ref, DIFFAD_CASES(cases),
+    .name = "time_embedding", .n_in = 1, .n_out = 1, .attr_size = sizeof(embedding_attr), .tol = 1e-6, .infer = infer,
+    DIFFAD_WAYS(ways), .no_grad = "time is an integer", .cost = cost, .ref = ref, DIFFAD_CASES(cases),
 };
 
 diffad_val diffad_time_embedding(diffad_graph *g, diffad_val t, int dim)

@@ -28,9 +28,10 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     const diffad_bilinear_attr *a = n->attr;
     DIFFAD_TRY(diffad_expect_map(n, 0));
     const int64_t *s = n->in[0]->shape.side;
-    if (a->height < 1 || a->width < 1 || a->height > MAX_SIDE || a->width > MAX_SIDE || s[2] > MAX_SIDE || s[3] > MAX_SIDE)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: %lld x %lld to %d x %d: sides of 1 to %d are possible", n->op->name, (long long)s[2],
-                    (long long)s[3], a->height, a->width, MAX_SIDE);
+    if (a->height < 1 || a->width < 1 || a->height > MAX_SIDE || a->width > MAX_SIDE || s[2] > MAX_SIDE ||
+        s[3] > MAX_SIDE)
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: %lld x %lld to %d x %d: sides of 1 to %d are possible", n->op->name,
+                    (long long)s[2], (long long)s[3], a->height, a->width, MAX_SIDE);
     out[0] = (diffad_infer_out){ DIFFAD_F32, diffad_shape4(s[0], s[1], a->height, a->width) };
     return DIFFAD_OK;
 }
@@ -45,8 +46,8 @@ static void add_axis(diffad_launch *l, const axis *s)
 }
 
 /* `small` and `large` name the two sides of the forward pass, whatever their sizes. */
-static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_value *small, const diffad_value *large, const char *kernel,
-                          int part)
+static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_value *small, const diffad_value *large,
+                          const char *kernel, int part)
 {
     const int align = ((const diffad_bilinear_attr *)n->attr)->align_corners;
     const axis    v = axis_make(diffad_side(small, 2), diffad_side(large, 2), align);
@@ -60,8 +61,14 @@ static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_val
     diffad_launch_int(&l, pixels);
     return diffad_emit_launch(e, &l);
 }
-static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n) { return emit(e, n, n->in[0], n->out[0], "upsample_bilinear_fwd", 1); }
-static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n) { return emit(e, n, n->out[0], n->in[0], "upsample_bilinear_bwd", 2); }
+static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit(e, n, n->in[0], n->out[0], "upsample_bilinear_fwd", 1);
+}
+static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit(e, n, n->out[0], n->in[0], "upsample_bilinear_bwd", 2);
+}
 
 static diffad_cost cost(const diffad_node *n)
 {
@@ -104,11 +111,16 @@ static void grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, di
     dx[0] = diffad_apply(g, &diffad_op_upsample_bilinear_grad, &back, 1, dy);
 }
 
-static const diffad_way fwd_ways[] = { { .name = "pixels", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true } };
-static const diffad_way bwd_ways[] = { { .name = "gather", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit, .is_portable = true } };
+static const diffad_way fwd_ways[] = {
+    { .name = "pixels", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true }
+};
+static const diffad_way bwd_ways[] = {
+    { .name = "gather", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit, .is_portable = true }
+};
 
-static const diffad_bilinear_attr to1 = { 1, 1, 1 }, to2 = { 2, 2, 1 }, to2_half = { 2, 2, 0 }, odd_a = { 10, 14, 1 }, odd_h = { 10, 14, 0 },
-                                  down_a = { 3, 4, 1 }, down_h = { 3, 4, 0 }, back_a = { 5, 7, 1 }, back_h = { 5, 7, 0 }, real = { 128, 128, 1 },
+static const diffad_bilinear_attr to1 = { 1, 1, 1 }, to2 = { 2, 2, 1 }, to2_half = { 2, 2, 0 }, odd_a = { 10, 14, 1 },
+                                  odd_h = { 10, 14, 0 }, down_a = { 3, 4, 1 }, down_h = { 3, 4, 0 },
+                                  back_a = { 5, 7, 1 }, back_h = { 5, 7, 0 }, real = { 128, 128, 1 },
                                   real_back = { 64, 64, 1 }, from_far = { 9, 11, 0 };
 static const diffad_op_case fwd_cases[] = {
     { .name = "one", .in = { { 4, { 1, 1, 1, 1 } } }, .attr = &to1 },
@@ -134,14 +146,15 @@ static const diffad_op_case bwd_cases[] = {
 };
 
 const diffad_op diffad_op_upsample_bilinear = {
-    .name = "upsample_bilinear", .n_in = 1, .n_out = 1, .attr_size = sizeof(diffad_bilinear_attr), .tol = 1e-6, .maps_in = 1,
-    .maps_out = 1, .infer = infer, DIFFAD_WAYS(fwd_ways), .grad = grad, .cost = cost, .ref = fwd_ref, DIFFAD_CASES(fwd_cases),
+    .name = "upsample_bilinear", .n_in = 1, .n_out = 1, .attr_size = sizeof(diffad_bilinear_attr), .tol = 1e-6,
+    .maps_in = 1, .maps_out = 1, .infer = infer, DIFFAD_WAYS(fwd_ways), .grad = grad, .cost = cost, .ref = fwd_ref,
+    DIFFAD_CASES(fwd_cases),
 };
 /* attr: the size of the forward pass's input. */
 const diffad_op diffad_op_upsample_bilinear_grad = {
-    .name = "upsample_bilinear_grad", .n_in = 1, .n_out = 1, .attr_size = sizeof(diffad_bilinear_attr), .tol = 1e-6, .maps_in = 1,
-    .maps_out = 1, .infer = infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = cost, .ref = bwd_ref,
-    DIFFAD_CASES(bwd_cases),
+    .name = "upsample_bilinear_grad", .n_in = 1, .n_out = 1, .attr_size = sizeof(diffad_bilinear_attr), .tol = 1e-6,
+    .maps_in = 1, .maps_out = 1, .infer = infer, DIFFAD_WAYS(bwd_ways),
+    .no_grad = "second derivatives are not needed", .cost = cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };
 
 diffad_val diffad_upsample_bilinear(diffad_graph *g, diffad_val x, const diffad_bilinear_attr *attr)

@@ -14,7 +14,8 @@ static diffad_status bwd_infer(const diffad_node *n, diffad_infer_out *out)
     DIFFAD_TRY(diffad_expect_map(n, 0));
     const int64_t *s = n->in[0]->shape.side;
     if (s[2] % 2 || s[3] % 2)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "upsample_nearest2_grad: %lld x %lld is not twice a size", (long long)s[2], (long long)s[3]);
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "upsample_nearest2_grad: %lld x %lld is not twice a size", (long long)s[2],
+                    (long long)s[3]);
     out[0] = (diffad_infer_out){ DIFFAD_F32, diffad_shape4(s[0], s[1], s[2] / 2, s[3] / 2) };
     return DIFFAD_OK;
 }
@@ -30,8 +31,14 @@ static diffad_status emit(diffad_emit *e, const diffad_value *small, const char 
     diffad_launch_int(&l, pixels);
     return diffad_emit_launch(e, &l);
 }
-static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n) { return emit(e, n->in[0], "upsample_nearest2_fwd", 1); }
-static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n) { return emit(e, n->out[0], "upsample_nearest2_bwd", 2); }
+static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit(e, n->in[0], "upsample_nearest2_fwd", 1);
+}
+static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit(e, n->out[0], "upsample_nearest2_bwd", 2);
+}
 static diffad_cost   cost(const diffad_node *n) { return diffad_cost_pointwise(n, n->op->grad ? 0 : 3); }
 
 static void fwd_ref(const diffad_ref *r)
@@ -58,8 +65,12 @@ static void grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, di
     dx[0] = diffad_apply(g, &diffad_op_upsample_nearest2_grad, NULL, 1, dy);
 }
 
-static const diffad_way fwd_ways[] = { { .name = "pixels", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true } };
-static const diffad_way bwd_ways[] = { { .name = "pixels", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit, .is_portable = true } };
+static const diffad_way fwd_ways[] = {
+    { .name = "pixels", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true }
+};
+static const diffad_way bwd_ways[] = {
+    { .name = "pixels", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit, .is_portable = true }
+};
 
 static const diffad_op_case fwd_cases[] = {
     { .name = "one", .in = { { 4, { 1, 1, 1, 1 } } } },
@@ -77,8 +88,12 @@ const diffad_op diffad_op_upsample_nearest2 = {
     DIFFAD_WAYS(fwd_ways), .grad = grad, .cost = cost, .ref = fwd_ref, DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_upsample_nearest2_grad = {
-    .name = "upsample_nearest2_grad", .n_in = 1, .n_out = 1, .tol = 1e-6, .maps_in = 1, .maps_out = 1, .infer = bwd_infer,
-    DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
+    .name = "upsample_nearest2_grad", .n_in = 1, .n_out = 1, .tol = 1e-6, .maps_in = 1, .maps_out = 1,
+    .infer = bwd_infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = cost,
+    .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };
 
-diffad_val diffad_upsample_nearest2(diffad_graph *g, diffad_val x) { return diffad_apply(g, &diffad_op_upsample_nearest2, NULL, 1, &x); }
+diffad_val diffad_upsample_nearest2(diffad_graph *g, diffad_val x)
+{
+    return diffad_apply(g, &diffad_op_upsample_nearest2, NULL, 1, &x);
+}
