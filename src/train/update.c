@@ -102,7 +102,7 @@ double train_rate(const desc_stage *r, int64_t k)
 diffad_status train_write_hyper(diffad_plan *plan, const char *prefix, const desc_stage *r, int64_t k, int accumulate, double ema_decay)
 {
     char        name[64];
-    const float hyper[8] = { (float)train_rate(r, k), (float)r->beta1, (float)r->beta2, 1e-8f, (float)r->weight_decay,
+    const float hyper[8] = { (float)train_rate(r, k), (float)(1 - r->beta1), (float)(1 - r->beta2), 1e-8f, (float)r->weight_decay,
                              (float)(1 - pow(r->beta1, (double)k)), (float)(1 - pow(r->beta2, (double)k)), 1.0f / (float)accumulate };
     snprintf(name, sizeof name, "%shyper", prefix);
     DIFFAD_TRY(diffad_tensor_write(diffad_plan_tensor(plan, name), hyper, sizeof hyper));
