@@ -1,0 +1,97 @@
+#!/bin/sh
+# test.sh: everything that can be tested on this machine. One line per suite, then 'N passed, N failed'.
+#
+#     sh tools/test.sh                 sets up, builds in build-test/, runs every suite and short fuzz runs
+#     sh tools/test.sh base op         these suites alone
+#
+# DIFFAD_TEST_INTEL=1 (or CI set): ops and GEMM again on Intel's CPU runtime. DIFFAD_FUZZ_SECONDS: for each fuzz target (15).
+set -u
+cd "$(dirname "$0")/.." || exit 1
+wanted="$*"
+logs=build-test/logs
+passed=0
+failed=0
+
+give_up() { echo "test.sh: $1" >&2; echo "$passed passed, $((failed + 1)) failed"; exit 1; }
+is_wanted() { [ -z "$wanted" ] || case " $wanted " in *" $1 "*) true ;; *) false ;; esac; }
+
+# row NAME LOG STATUS SECONDS: counts the tests in a log (Criterion's summary, else the run is one test).
+row()
+{
+    summary=$(sed 's/\x1b\[[0-9;]*m//g' "$2" | grep -a 'Synthesis: ' | tail -n 1)
+    p=$(echo "$summary" | sed -n 's/.*Passing: *\([0-9]*\).*/\1/p')
+    t=$(echo "$summary" | sed -n 's/.*Tested: *\([0-9]*\).*/\1/p')
+    if [ -z "$t" ]; then
+        t=1
+        p=$([ "$3" = 0 ] && echo 1 || echo 0)
+    fi
+    f=$((t - p))
+    if [ "$3" != 0 ] && [ "$f" = 0 ]; then
+        f=1
+    fi
+    passed=$((passed + p))
+    failed=$((failed + f))
+    printf '%-16s %5d passed %4d failed %6d s\n' "$1" "$p" "$f" "$4"
+    [ "$f" = 0 ] || sed 's/\x1b\[[0-9;]*m//g' "$2" | grep -a -v '^\[RUN\|^\[PASS' | tail -n 60
+}
+
+# suite NAME COMMAND...: runs and reports.
+suite()
+{
+    name=$1
+    shift
+    start=$(date +%s)
+    "$@" >"$logs/$name.log" 2>&1 </dev/null
+    row "$name" "$logs/$name.log" $? $(($(date +%s) - start))
+}
+
+sh tools/deps.sh --test || give_up "the packages that the tests need are missing"
+mkdir -p "$logs"
+cmake -S . -B build-test -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDIFFAD_WERROR=ON >"$logs/cmake.log" 2>&1 \
+    || { tail -n 40 "$logs/cmake.log"; give_up "cmake failed"; }
+cmake --build build-test >"$logs/build.log" 2>&1 || { grep -a -A 8 'error\|FAILED' "$logs/build.log" | head -n 80; give_up "the build failed"; }
+
+# What the tests write beside their own folders stays here; kernels are kept from run to run.
+DIFFAD_CACHE_DIR="$PWD/build-test/cache"
+POCL_CACHE_DIR="$PWD/build-test/pocl"
+mkdir -p "$DIFFAD_CACHE_DIR" "$POCL_CACHE_DIR"
+export DIFFAD_CACHE_DIR POCL_CACHE_DIR
+[ ! -x build-test/diffad ] || build-test/diffad devices || give_up "no OpenCL device: build-test/diffad doctor tells why"
+
+for name in $(ctest --test-dir build-test -N | sed -n 's/^ *Test *#[0-9]*: \(.*\)$/\1/p'); do
+    is_wanted "$name" || continue
+    suite "$name" ctest --test-dir build-test -R "^$name\$" --verbose --no-tests=error
+done
+
+# A missing implementation fails the run: it is there to be compared with.
+if [ "${DIFFAD_TEST_INTEL:-${CI:+1}}" = 1 ]; then
+    for name in op blas; do
+        is_wanted "$name-intel" || { is_wanted "$name" && [ -n "$wanted" ]; } || continue
+        DIFFAD_CACHE_DIR="$PWD/build-test/cache-intel" suite "$name-intel" \
+            sh tools/intel_cpu.sh "build-test/tests/test_$name" -j2 --timeout 900
+        if grep -q 'Intel(R) OpenCL' "$logs/$name-intel.log"; then :; fi
+    done
+fi
+
+if is_wanted fuzz; then
+    start=$(date +%s)
+    flags='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined'
+    if cmake -S . -B build-fuzz -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDIFFAD_FUZZ=ON \
+             -DCMAKE_C_FLAGS="$flags" >"$logs/fuzz.log" 2>&1 \
+        && cmake --build build-fuzz --target $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//') >>"$logs/fuzz.log" 2>&1; then
+        for source in tests/fuzz/fuzz_*.c; do
+            name=$(basename "$source" .c)
+            mkdir -p "build-fuzz/corpus/$name"
+            seeds=
+            [ "$name" != fuzz_image ] || seeds=tests/data/images
+            [ "$name" != fuzz_config ] || seeds=models
+            suite "$name" "build-fuzz/tests/$name" -max_total_time="${DIFFAD_FUZZ_SECONDS:-15}" -rss_limit_mb=2048 -timeout=30 \
+                -artifact_prefix="$logs/$name-" "build-fuzz/corpus/$name" $seeds
+        done
+    else
+        row fuzz-build "$logs/fuzz.log" 1 $(($(date +%s) - start))
+    fi
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
