@@ -1,6 +1,7 @@
-/* conv2d.cl: convolution and its gradients on plain maps as one matrix product whose second operand is gathered on the fly.
- * A work-group of 64 computes a tile of 8 MM x 8 NN results, a work-item MM x NN of them; a step takes DEPTH terms through
- * local memory. After FLUSH steps the sums are added up in memory: two levels keep long sums accurate. */
+/* conv2d.cl: convolution and its gradients on plain maps as one matrix product whose second operand is gathered on
+ * the fly. A work-group of 64 computes a tile of 8 MM x 8 NN results, a work-item MM x NN of them; a step takes DEPTH
+ * terms through local memory. After FLUSH steps the sums are added up in memory: two levels keep long sums accurate.
+ * Loops over the sums are unrolled by order: a compiler that keeps one of them indexes memory instead of registers. */
 #ifndef MM
 #define MM 8
 #endif
@@ -17,14 +18,18 @@
 #define COPIES (TM * DEPTH / ITEMS)
 
 /* acc[i][j] += a[k][row of i] b[k][column of j] over one step */
-static void multiply(float acc[MM][NN], __local const float a[DEPTH][TM + 1], __local const float b[DEPTH][TN], int row, int column)
+static void multiply(float acc[MM][NN], __local const float a[DEPTH][TM + 1], __local const float b[DEPTH][TN],
+                     int row, int column)
 {
     for (int k = 0; k < DEPTH; k++) {
         float av[MM];
+#pragma unroll
         for (int i = 0; i < MM; i++)
             av[i] = a[k][row + i * SIDE];
+#pragma unroll
         for (int j = 0; j < NN; j++) {
             const float bv = b[k][column + j * SIDE];
+#pragma unroll
             for (int i = 0; i < MM; i++)
                 acc[i][j] += av[i] * bv;
         }
@@ -33,7 +38,9 @@ static void multiply(float acc[MM][NN], __local const float a[DEPTH][TM + 1], __
 
 static void clear(float acc[MM][NN])
 {
+#pragma unroll
     for (int i = 0; i < MM; i++)
+#pragma unroll
         for (int j = 0; j < NN; j++)
             acc[i][j] = 0.0f;
 }
@@ -43,9 +50,9 @@ static void clear(float acc[MM][NN])
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_phase(__global const float *x, ulong x_off, __global const float *w, ulong w_off,
                   __global const float *bias, ulong b_off, __global float *y, ulong y_off,
-                  int in_c, int H, int W, int out_c, int YH, int YW, int rows, int cols, int row0, int col0, int out_stride,
-                  int taps_y, int taps_x, int stride, int dilation, int top, int left, int ky0, int kx0, int k_step, int kw,
-                  int w_out, int w_in, int pixels, int has_bias)
+                  int in_c, int H, int W, int out_c, int YH, int YW, int rows, int cols, int row0, int col0,
+                  int out_stride, int taps_y, int taps_x, int stride, int dilation, int top, int left, int ky0,
+                  int kx0, int k_step, int kw, int w_out, int w_in, int pixels, int has_bias)
 {
     __local float a[DEPTH][TM + 1], b[DEPTH][TN];
     const int item = (int)get_local_id(0), m0 = (int)get_group_id(1) * TM, p0 = (int)get_group_id(0) * TN;
@@ -58,10 +65,11 @@ void conv2d_phase(__global const float *x, ulong x_off, __global const float *w,
     clear(acc);
     for (int k0 = 0, step = 0; k0 == 0 || k0 < terms; k0 += DEPTH, step++) {
         const int k = k0 + item % DEPTH, kc = k < terms ? k / taps : 0, kt = k < terms ? k % taps : 0;
+        const int tap = taps ? (ky0 + kt / taps_x * k_step) * kw + kx0 + kt % taps_x * k_step : 0;
         for (int i = 0; i < COPIES; i++) {
             const int m = item / DEPTH + i * (ITEMS / DEPTH);
-            a[item % DEPTH][m] = k < terms && m0 + m < out_c ? w[w_off + (size_t)(m0 + m) * w_out + (size_t)kc * w_in +
-                                     (ky0 + kt / taps_x * k_step) * kw + kx0 + kt % taps_x * k_step] : 0.0f;
+            const size_t at = (size_t)(m0 + m) * w_out + (size_t)kc * w_in + tap;
+            a[item % DEPTH][m] = k < terms && m0 + m < out_c ? w[w_off + at] : 0.0f;
         }
         for (int i = mine; i < DEPTH; i += APART) {
             const int  iy = iy0 + ty * dilation, ix = ix0 + tx * dilation;
@@ -81,10 +89,12 @@ void conv2d_phase(__global const float *x, ulong x_off, __global const float *w,
         barrier(CLK_LOCAL_MEM_FENCE);
         if (step % FLUSH != FLUSH - 1 && k0 + DEPTH < terms)
             continue;
+#pragma unroll
         for (int j = 0; j < NN; j++) {
             const int p = p0 + column + j * SIDE, q = p % map;
             __global float *to = y + y_off + (size_t)(p / map) * out_c * YH * YW +
                                  (size_t)(q / cols * out_stride + row0) * YW + q % cols * out_stride + col0;
+#pragma unroll
             for (int i = 0; i < MM; i++) {
                 const int m = m0 + row + i * SIDE;
                 if (p < pixels && m < out_c) {
@@ -97,16 +107,19 @@ void conv2d_phase(__global const float *x, ulong x_off, __global const float *w,
     }
 }
 
-/* Weight gradient: rows of the tile are output channels, columns are (input channel, tap y, tap x), terms are pixels of all
- * samples; chunk z takes the terms z run .. and writes part [chunks][O][I kh kw] (the gradient itself with one chunk). */
+/* Weight gradient: rows of the tile are output channels, columns are (input channel, tap y, tap x), terms are pixels
+ * of all samples; chunk z takes the terms z run .. and writes part [chunks][O][I kh kw] (the gradient itself with one
+ * chunk). */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void conv2d_weight(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off, __global float *part, ulong part_off,
-                   int I, int H, int W, int O, int OH, int OW, int taps_y, int taps_x, int stride, int dilation, int top, int left,
-                   int columns, int terms, int run)
+void conv2d_weight(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off,
+                   __global float *part, ulong part_off, int I, int H, int W, int O, int OH, int OW,
+                   int taps_y, int taps_x, int stride, int dilation, int top, int left, int columns, int terms, int run)
 {
     __local float a[DEPTH][TM + 1], b[DEPTH][TN];
-    const int item = (int)get_local_id(0), m0 = (int)get_group_id(1) * TM, t0 = (int)get_group_id(0) * TN, map = OH * OW;
-    const int row = item / SIDE, column = item % SIDE, first = (int)get_group_id(2) * run, last = min(first + run, terms);
+    const int item = (int)get_local_id(0), m0 = (int)get_group_id(1) * TM, t0 = (int)get_group_id(0) * TN,
+              map = OH * OW;
+    const int row = item / SIDE, column = item % SIDE, first = (int)get_group_id(2) * run,
+              last = min(first + run, terms);
     const int t = t0 + item % TN, c = t / (taps_y * taps_x), mine = item / TN;
     const int dy0 = t / taps_x % taps_y * dilation - top, dx0 = t % taps_x * dilation - left;
     __global float *sum = part + part_off + (size_t)get_group_id(2) * O * columns;
@@ -117,7 +130,8 @@ void conv2d_weight(__global const float *x, ulong x_off, __global const float *d
         const int k = k0 + item % DEPTH, kn = k / map;
         for (int i = 0; i < COPIES; i++) {
             const int m = item / DEPTH + i * (ITEMS / DEPTH);
-            a[item % DEPTH][m] = k < last && m0 + m < O ? dy[dy_off + ((size_t)kn * O + m0 + m) * map + k % map] : 0.0f;
+            const size_t at = ((size_t)kn * O + m0 + m) * map + k % map;
+            a[item % DEPTH][m] = k < last && m0 + m < O ? dy[dy_off + at] : 0.0f;
         }
         for (int i = mine; i < DEPTH; i += APART) {
             const int  iy = r * stride + dy0, ix = q * stride + dx0;
@@ -137,18 +151,22 @@ void conv2d_weight(__global const float *x, ulong x_off, __global const float *d
         barrier(CLK_LOCAL_MEM_FENCE);
         if (step % FLUSH != FLUSH - 1 && k0 + DEPTH < last)
             continue;
-        for (int i = 0; i < MM; i++)
-            for (int j = 0; j < NN; j++) {
-                const int m = m0 + row + i * SIDE, at = t0 + column + j * SIDE;
-                if (m < O && at < columns)
-                    sum[(size_t)m * columns + at] = acc[i][j] + (step < FLUSH ? 0.0f : sum[(size_t)m * columns + at]);
-            }
+#pragma unroll
+        for (int j = 0; j < NN; j++) {
+            const int at = t0 + column + j * SIDE;
+            __global float *to = sum + (size_t)(m0 + row) * columns + at;
+#pragma unroll
+            for (int i = 0; i < MM; i++, to += (size_t)SIDE * columns)
+                if (m0 + row + i * SIDE < O && at < columns)
+                    *to = acc[i][j] + (step < FLUSH ? 0.0f : *to);
+        }
         clear(acc);
     }
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void conv2d_weight_sum(__global const float *part, ulong part_off, __global float *dw, ulong dw_off, ulong count, int chunks)
+void conv2d_weight_sum(__global const float *part, ulong part_off, __global float *dw, ulong dw_off, ulong count,
+                       int chunks)
 {
     const size_t i = get_global_id(0);
     float        s = 0.0f;

@@ -1,10 +1,10 @@
-/* conv2d_blocked.cl: direct convolution, maps in [N,C/16,H,W,16], for CPUs. One work-item computes V x 16 output channels
- * of a run of segments; a segment is P neighbouring outputs, held in V x P vectors. Weights are packed
- * [O/16V][I/16][taps y][taps x][16 in][16V out]: the part of `group` input blocks stays in the first-level cache for the
- * whole run. At the map's border a segment's inputs are copied to private memory, so that the zeros around the map need no
- * tests in the innermost loop.
- * ROWS 1: a segment is part of a row of outputs, one copy serves all taps of a row (stride 1). ROWS 0: a segment is any P
- * outputs in row-major order, always copied, tap by tap. */
+/* conv2d_blocked.cl: direct convolution, maps in [N,C/16,H,W,16], for CPUs. One work-item computes V x 16 output
+ * channels of a run of segments; a segment is P neighbouring outputs, held in V x P vectors. Weights are packed
+ * [O/16V][I/16][taps y][taps x][16 in][16V out]: the part of `group` input blocks stays in the first-level cache for
+ * the whole run. At the map's border a segment's inputs are copied to private memory, so that the zeros around the
+ * map need no tests in the innermost loop.
+ * ROWS 1: a segment is part of a row of outputs, one copy serves all taps of a row (stride 1). ROWS 0: a segment is
+ * any P outputs in row-major order, always copied, tap by tap. */
 #ifndef P
 #define P 8
 #endif
@@ -36,8 +36,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_blocked(__global const float *x, ulong x_off, __global const float *w, ulong w_off,
                     __global const float *b, ulong b_off, __global float *y, ulong y_off,
                     int in_blocks, int H, int W, int out_blocks, int O, int rows, int cols, int YH, int YW,
-                    int row0, int col0, int out_stride, int taps_y, int taps_x, int stride, int dilation, int top, int left,
-                    int group, int run, int segments, int has_bias)
+                    int row0, int col0, int out_stride, int taps_y, int taps_x, int stride, int dilation,
+                    int top, int left, int group, int run, int segments, int has_bias)
 {
     const int    ob = (int)get_global_id(0), first = (int)get_global_id(1) * run, last = min(first + run, segments);
     const size_t n = get_global_id(2), x_plane = (size_t)H * W * LANES, y_plane = (size_t)YH * YW * LANES;
@@ -98,7 +98,8 @@ void conv2d_blocked(__global const float *x, ulong x_off, __global const float *
                     UNROLL for (int p = 0; p < P; p++) {
                         const int iy = iy0[p] + dy, ix = ix0[p] + dx;
                         const bool inside = iy >= 0 && iy < H && ix >= 0 && ix < W;
-                        vstore16(inside ? vload16((size_t)iy * W + ix, xn + ib * x_plane) : (float16)(0.0f), p, strip);
+                        vstore16(inside ? vload16((size_t)iy * W + ix, xn + ib * x_plane) : (float16)(0.0f), p,
+                                 strip);
                     }
                     TAP(acc, strip, wo + (size_t)ib * block_size + k * tap_size)
                 }

@@ -1,6 +1,6 @@
 /* conv2d_few.cl: convolutions with fewer than 16 input channels (plain in, blocked out) or with a few output channels
- * (blocked in, plain out), for CPUs: the short side is not padded to a vector. One work-item computes a run of segments;
- * a segment is P neighbouring outputs of a row. */
+ * (blocked in, plain out), for CPUs: the short side is not padded to a vector. One work-item computes a run of
+ * segments; a segment is P neighbouring outputs of a row. */
 #ifndef P
 #define P 8
 #endif
@@ -21,8 +21,9 @@
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_few_in(__global const float *x, ulong x_off, __global const float *w, ulong w_off,
                    __global const float *b, ulong b_off, __global float *y, ulong y_off,
-                   int C, int H, int W, int out_blocks, int O, int cols, int YH, int YW, int row0, int col0, int out_stride,
-                   int taps_y, int taps_x, int dilation, int top, int left, int run, int segments, int has_bias)
+                   int C, int H, int W, int out_blocks, int O, int cols, int YH, int YW, int row0, int col0,
+                   int out_stride, int taps_y, int taps_x, int dilation, int top, int left, int run, int segments,
+                   int has_bias)
 {
     const int    ob = (int)get_global_id(0), first = (int)get_global_id(1) * run, last = min(first + run, segments);
     const int    per_row = (cols + P - 1) / P, span = (P - 1) * STRIDE + (taps_x - 1) * dilation + 1;
@@ -69,7 +70,8 @@ void conv2d_few_in(__global const float *x, ulong x_off, __global const float *w
         UNROLL for (int p = 0; p < P; p++)
             if (ox + p < cols)
                 UNROLL for (int v = 0; v < V; v++)
-                    vstore16(acc[v][p], (size_t)(oy * out_stride + row0) * YW + (ox + p) * out_stride + col0, yo + v * y_plane);
+                    vstore16(acc[v][p], (size_t)(oy * out_stride + row0) * YW + (ox + p) * out_stride + col0,
+                             yo + v * y_plane);
         ox += P;
         if (ox >= cols) {
             ox = 0;

@@ -1,15 +1,18 @@
-/* conv2d_im2col.cl: columns [n][C kh kw][OH OW] of maps [n][C][H][W], and the sum of columns back into maps, by gathering. */
+/* conv2d_im2col.cl: columns [n][C kh kw][OH OW] of maps [n][C][H][W], and the sum of columns back into maps, by
+ * gathering. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void im2col(__global const float *x, ulong x_off, __global float *columns, ulong c_off, int C, int H, int W, int OH, int OW,
-            int taps_y, int taps_x, int stride, int dilation, int top, int left)
+void im2col(__global const float *x, ulong x_off, __global float *columns, ulong c_off, int C, int H, int W,
+            int OH, int OW, int taps_y, int taps_x, int stride, int dilation, int top, int left)
 {
     const int    p = (int)get_global_id(0), k = (int)get_global_id(1), map = OH * OW, c = k / (taps_y * taps_x);
     const size_t n = get_global_id(2);
     if (p >= map)
         return;
-    const int iy = p / OW * stride - top + k / taps_x % taps_y * dilation, ix = p % OW * stride - left + k % taps_x * dilation;
+    const int iy = p / OW * stride - top + k / taps_x % taps_y * dilation;
+    const int ix = p % OW * stride - left + k % taps_x * dilation;
     const bool inside = iy >= 0 && iy < H && ix >= 0 && ix < W;
-    columns[c_off + (n * get_global_size(1) + k) * map + p] = inside ? x[x_off + ((n * C + c) * H + iy) * W + ix] : 0.0f;
+    const size_t at = ((n * C + c) * H + iy) * W + ix;
+    columns[c_off + (n * get_global_size(1) + k) * map + p] = inside ? x[x_off + at] : 0.0f;
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))

@@ -1,18 +1,19 @@
 /* conv2d_pack.cl: weights in the order the CPU convolutions read them:
- * [lane blocks][inner / inner_block][taps y][taps x][inner_block][LANES]. One work-item packs one block of lanes and inner
- * channels. Lanes and inner channels that do not exist are zero. */
+ * [lane blocks][inner / inner_block][taps y][taps x][inner_block][LANES]. One work-item packs one block of lanes and
+ * inner channels. Lanes and inner channels that do not exist are zero. */
 #include "common/transpose.cl"
 #ifndef LANES
 #define LANES 32
 #endif
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void conv2d_pack(__global const float *w, ulong w_off, __global float *to, ulong to_off, int lanes, int inner, int lane_stride,
-                 int inner_stride, int inner_block, int taps_y, int taps_x, int kw, int ky0, int kx0, int k_step)
+void conv2d_pack(__global const float *w, ulong w_off, __global float *to, ulong to_off, int lanes, int inner,
+                 int lane_stride, int inner_stride, int inner_block, int taps_y, int taps_x, int kw, int ky0,
+                 int kx0, int k_step)
 {
     const int first = (int)get_global_id(0) * LANES, i0 = (int)get_global_id(1) * inner_block;
-    __global float *out = to + to_off + ((size_t)get_global_id(0) * get_global_size(1) + get_global_id(1)) * taps_y * taps_x *
-                          inner_block * LANES;
+    const size_t block = get_global_id(0) * get_global_size(1) + get_global_id(1);
+    __global float *out = to + to_off + block * taps_y * taps_x * inner_block * LANES;
     for (int ty = 0; ty < taps_y; ty++)
         for (int tx = 0; tx < taps_x; tx++)
             for (int i = i0; i < i0 + inner_block; i++, out += LANES) {
@@ -23,13 +24,15 @@ void conv2d_pack(__global const float *w, ulong w_off, __global float *to, ulong
             }
 }
 
-/* The same for whole blocks of 16 inner channels, all taps in order and inner channels next to each other in w: what one
- * lane needs is then contiguous. */
+/* The same for whole blocks of 16 inner channels, all taps in order and inner channels next to each other in w: what
+ * one lane needs is then contiguous. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void conv2d_pack_whole(__global const float *w, ulong w_off, __global float *to, ulong to_off, int lane_stride, int taps)
+void conv2d_pack_whole(__global const float *w, ulong w_off, __global float *to, ulong to_off, int lane_stride,
+                       int taps)
 {
-    __global const float *from = w + w_off + (size_t)get_global_id(0) * LANES * lane_stride + (size_t)get_global_id(1) * 16 * taps;
-    __global float *out = to + to_off + ((size_t)get_global_id(0) * get_global_size(1) + get_global_id(1)) * taps * 16 * LANES;
+    const size_t block = get_global_id(0) * get_global_size(1) + get_global_id(1);
+    __global const float *from = w + w_off + get_global_id(0) * LANES * lane_stride + get_global_id(1) * 16 * taps;
+    __global float       *out  = to + to_off + block * taps * 16 * LANES;
     for (int lane = 0; lane < LANES; lane += 16)
         for (int j = 0, i = 0, k = 0; j < taps * 16; j += 16) {
             float16 r[16];

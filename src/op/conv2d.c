@@ -1,5 +1,5 @@
-/* conv2d.c: two-dimensional convolution (cross-correlation) and its gradients with respect to input and weight. Kernels:
- * cl/conv2d*.cl. The ways are emitted in conv2d_<way>.c. */
+/* conv2d.c: two-dimensional convolution (cross-correlation) and its gradients with respect to input and weight.
+ * Kernels: cl/conv2d*.cl. The ways are emitted in conv2d_<way>.c. */
 #include "op/conv2d.h"
 
 /* ---- geometry ---- */
@@ -9,9 +9,10 @@ conv2d_shape conv2d_shape_of(const diffad_node *n)
     const bool          is_dx = n->op == &diffad_op_conv2d_dx, is_dw = n->op == &diffad_op_conv2d_dw;
     const diffad_value *x = is_dx ? n->out[0] : n->in[0], *w = is_dx ? n->in[0] : is_dw ? n->out[0] : n->in[1];
     const diffad_value *y = is_dx || is_dw ? n->in[1] : n->out[0];
-    return (conv2d_shape){ .n = diffad_side(y, 0), .i = diffad_side(x, 1), .h = diffad_side(x, 2), .w = diffad_side(x, 3),
-                           .o = diffad_side(y, 1), .kh = diffad_side(w, 2), .kw = diffad_side(w, 3), .oh = diffad_side(y, 2),
-                           .ow = diffad_side(y, 3), .at = *(const diffad_conv_attr *)n->attr };
+    return (conv2d_shape){ .n = diffad_side(y, 0), .i = diffad_side(x, 1), .h = diffad_side(x, 2),
+                           .w = diffad_side(x, 3), .o = diffad_side(y, 1), .kh = diffad_side(w, 2),
+                           .kw = diffad_side(w, 3), .oh = diffad_side(y, 2), .ow = diffad_side(y, 3),
+                           .at = *(const diffad_conv_attr *)n->attr };
 }
 
 double conv2d_flops(const diffad_node *n)
@@ -20,12 +21,12 @@ double conv2d_flops(const diffad_node *n)
     return 2.0 * (double)(s.n * s.o * s.i) * (double)(s.kh * s.kw) * (double)(s.oh * s.ow);
 }
 
-/* The taps k of one axis that reach input position s j + remainder: j + offset + t dilation for tap first - t step. */
+/* The taps of one axis that reach input position s j + remainder: tap first - t step reads j + offset + t dilation. */
 typedef struct axis { int64_t count, taps, first, step, dilation, offset; } axis;
 
 static axis axis_of(int64_t length, int64_t k, int64_t stride, int64_t dilation, int64_t before, int64_t remainder)
 {
-    axis a = { .count = length > remainder ? diffad_ceil_div(length - remainder, stride) : 0, .step = 1, .dilation = 1 };
+    axis a = { .count = length > remainder ? diffad_ceil_div(length - remainder, stride) : 0, .step = 1 };
     int64_t smallest = -1;
     for (int64_t i = 0; i < k; i++) {
         if ((remainder + before - i * dilation) % stride != 0)
@@ -46,22 +47,24 @@ bool conv2d_phase_at(const diffad_node *n, int index, conv2d_phase *out)
     const conv2d_shape s = conv2d_shape_of(n);
     const int64_t      stride = s.at.stride;
     if (n->op != &diffad_op_conv2d_dx) {
-        *out = (conv2d_phase){ .n = s.n, .in_c = s.i, .in_h = s.h, .in_w = s.w, .out_c = s.o, .out_h = s.oh, .out_w = s.ow,
-                               .rows = s.oh, .cols = s.ow, .out_stride = 1, .taps_y = s.kh, .taps_x = s.kw, .stride = stride,
-                               .dilation = s.at.dilation, .top = s.at.top, .left = s.at.left, .k_step = 1, .kh = s.kh, .kw = s.kw,
-                               .w_out = s.i * s.kh * s.kw, .w_in = s.kh * s.kw, .input = 0, .weight = 1, .bias = n->in[2] ? 2 : -1 };
+        *out = (conv2d_phase){ .n = s.n, .in_c = s.i, .in_h = s.h, .in_w = s.w, .out_c = s.o, .out_h = s.oh,
+                               .out_w = s.ow, .rows = s.oh, .cols = s.ow, .out_stride = 1, .taps_y = s.kh,
+                               .taps_x = s.kw, .stride = stride, .dilation = s.at.dilation, .top = s.at.top,
+                               .left = s.at.left, .k_step = 1, .kh = s.kh, .kw = s.kw, .w_out = s.i * s.kh * s.kw,
+                               .w_in = s.kh * s.kw, .input = 0, .weight = 1, .bias = n->in[2] ? 2 : -1 };
         return index == 0;
     }
     if (index >= stride * stride)
         return false;
     const axis y = axis_of(s.h, s.kh, stride, s.at.dilation, s.at.top, index / stride);
     const axis x = axis_of(s.w, s.kw, stride, s.at.dilation, s.at.left, index % stride);
-    const axis more = y.taps > 1 ? y : x;      /* step and dilation are the same on both axes where there are several taps */
+    const axis more = y.taps > 1 ? y : x;      /* with several taps, step and dilation are the same on both axes */
     *out = (conv2d_phase){ .n = s.n, .in_c = s.o, .in_h = s.oh, .in_w = s.ow, .out_c = s.i, .out_h = s.h, .out_w = s.w,
-                           .rows = y.count, .cols = x.count, .row0 = index / stride, .col0 = index % stride, .out_stride = stride,
-                           .taps_y = x.taps ? y.taps : 0, .taps_x = y.taps ? x.taps : 0, .stride = 1, .dilation = more.dilation,
-                           .top = -y.offset, .left = -x.offset, .ky0 = y.first, .kx0 = x.first, .k_step = -more.step, .kh = s.kh,
-                           .kw = s.kw, .w_out = s.kh * s.kw, .w_in = s.i * s.kh * s.kw, .input = 1, .weight = 0, .bias = -1 };
+                           .rows = y.count, .cols = x.count, .row0 = index / stride, .col0 = index % stride,
+                           .out_stride = stride, .taps_y = x.taps ? y.taps : 0, .taps_x = y.taps ? x.taps : 0,
+                           .stride = 1, .dilation = more.dilation, .top = -y.offset, .left = -x.offset,
+                           .ky0 = y.first, .kx0 = x.first, .k_step = -more.step, .kh = s.kh, .kw = s.kw,
+                           .w_out = s.kh * s.kw, .w_in = s.i * s.kh * s.kw, .input = 1, .weight = 0, .bias = -1 };
     return true;
 }
 
@@ -70,7 +73,8 @@ bool conv2d_phase_at(const diffad_node *n, int index, conv2d_phase *out)
 static diffad_status check_attr(const char *op, const diffad_conv_attr *a)
 {
     if (a->stride < 1 || a->dilation < 1 || a->left < 0 || a->right < 0 || a->top < 0 || a->bottom < 0)
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: stride %d and dilation %d must be at least 1, padding %d %d %d %d at least 0", op, a->stride,
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE,
+                    "%s: stride %d and dilation %d must be at least 1, padding %d %d %d %d at least 0", op, a->stride,
                     a->dilation, a->left, a->right, a->top, a->bottom);
     return DIFFAD_OK;
 }
@@ -101,11 +105,13 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     diffad_shape_text(&n->in[0]->shape, x, sizeof x);
     diffad_shape_text(&n->in[1]->shape, w, sizeof w);
     const int64_t o = diffad_side(n->in[1], 0);
-    const int64_t h = outputs(diffad_side(n->in[0], 2), diffad_side(n->in[1], 2), a->stride, a->dilation, a->top, a->bottom);
-    const int64_t v = outputs(diffad_side(n->in[0], 3), diffad_side(n->in[1], 3), a->stride, a->dilation, a->left, a->right);
+    const int64_t h = outputs(diffad_side(n->in[0], 2), diffad_side(n->in[1], 2), a->stride, a->dilation, a->top,
+                              a->bottom);
+    const int64_t v = outputs(diffad_side(n->in[0], 3), diffad_side(n->in[1], 3), a->stride, a->dilation,
+                              a->left, a->right);
     if (diffad_side(n->in[0], 1) != diffad_side(n->in[1], 1))
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "conv2d: x %s has %lld channels, w %s expects %lld", x, (long long)diffad_side(n->in[0], 1), w,
-                    (long long)diffad_side(n->in[1], 1));
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "conv2d: x %s has %lld channels, w %s expects %lld", x,
+                    (long long)diffad_side(n->in[0], 1), w, (long long)diffad_side(n->in[1], 1));
     if (h < 1 || v < 1)
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "conv2d: the kernel of w %s is larger than the padded x %s", w, x);
     if (n->in[2] && (diffad_numel(n->in[2]) != o || n->in[2]->type != DIFFAD_F32))
@@ -115,15 +121,17 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
     return DIFFAD_OK;
 }
 
-static diffad_status check_gradient(const diffad_node *n, const diffad_shape *x, const diffad_shape *w, const diffad_shape *dy)
+static diffad_status check_gradient(const diffad_node *n, const diffad_shape *x, const diffad_shape *w,
+                                    const diffad_shape *dy)
 {
     const diffad_conv_attr *a = n->attr;
     if (x->side[1] != w->side[1] || dy->side[1] != w->side[0] || x->side[0] != dy->side[0] ||
         dy->side[2] != outputs(x->side[2], w->side[2], a->stride, a->dilation, a->top, a->bottom) ||
         dy->side[3] != outputs(x->side[3], w->side[3], a->stride, a->dilation, a->left, a->right)) {
         char text[3][64];
-        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: dy %s is no output of x %s and w %s", n->op->name, diffad_shape_text(dy, text[0], 64),
-                    diffad_shape_text(x, text[1], 64), diffad_shape_text(w, text[2], 64));
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: dy %s is no output of x %s and w %s", n->op->name,
+                    diffad_shape_text(dy, text[0], 64), diffad_shape_text(x, text[1], 64),
+                    diffad_shape_text(w, text[2], 64));
     }
     return DIFFAD_OK;
 }
@@ -219,7 +227,10 @@ static void grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy, di
         dx[2] = diffad_apply(g, &diffad_op_bias_grad, NULL, 1, dy);      /* attributes of zero: [C] */
 }
 
-static diffad_cost cost(const diffad_node *n) { return (diffad_cost){ conv2d_flops(n), diffad_cost_pointwise(n, 0).bytes }; }
+static diffad_cost cost(const diffad_node *n)
+{
+    return (diffad_cost){ conv2d_flops(n), diffad_cost_pointwise(n, 0).bytes };
+}
 
 /* ---- ways ---- */
 
@@ -248,23 +259,30 @@ static void dw_few_in_choose(const diffad_node *n, const diffad_caps *caps, bool
 }
 
 static const diffad_way ways[] = {
-    { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_fits, .emit = conv2d_few_in_emit, .choose = plain_to_blocked },
-    { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit, .choose = blocked_to_plain },
+    { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_fits, .emit = conv2d_few_in_emit,
+      .choose = plain_to_blocked },
+    { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,
+      .choose = blocked_to_plain },
     { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .emit = conv2d_blocked_emit },
     { .name = "portable", .emit = conv2d_portable_emit, .is_portable = true },
     { .name = "im2col", .emit = conv2d_im2col_emit },
 };
 static const diffad_way dx_ways[] = {
-    { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_fits, .emit = conv2d_few_in_emit, .choose = plain_to_blocked },
-    { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit, .choose = blocked_to_plain },
+    { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_fits, .emit = conv2d_few_in_emit,
+      .choose = plain_to_blocked },
+    { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,
+      .choose = blocked_to_plain },
     { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .emit = conv2d_blocked_emit },
     { .name = "portable", .emit = conv2d_portable_emit, .is_portable = true },
     { .name = "im2col", .emit = conv2d_im2col_dx_emit },
 };
 static const diffad_way dw_ways[] = {
-    { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_dw_fits, .emit = conv2d_few_in_dw_emit, .choose = dw_few_in_choose },
-    { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_dw_fits, .emit = conv2d_few_out_dw_emit, .choose = blocked_to_plain },
-    { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .emit = conv2d_blocked_dw_emit },
+    { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_dw_fits,
+      .emit = conv2d_few_in_dw_emit, .choose = dw_few_in_choose },
+    { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_dw_fits,
+      .emit = conv2d_few_out_dw_emit, .choose = blocked_to_plain },
+    { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits,
+      .emit = conv2d_blocked_dw_emit },
     { .name = "portable", .emit = conv2d_portable_dw_emit, .is_portable = true },
     { .name = "im2col", .emit = conv2d_im2col_dw_emit },
 };
@@ -309,34 +327,40 @@ static const diffad_way dw_ways[] = {
 CONV_CASES(ATTRIBUTES)
 
 #define FORWARD(label, N, I, H, W, O, K, P, Q, at, real)                                           \
-    { .name = #label, .in = { { 4, { N, I, H, W } }, { 4, { O, I, K, K } }, { 1, { O } } }, .attr = &label##_attr, .bench = real },
+    { .name = #label, .in = { { 4, { N, I, H, W } }, { 4, { O, I, K, K } }, { 1, { O } } },        \
+      .attr = &label##_attr, .bench = real },
 #define INPUT(label, N, I, H, W, O, K, P, Q, at, real)                                             \
-    { .name = #label, .in = { { 4, { O, I, K, K } }, { 4, { N, O, P, Q } } }, .attr = &label##_dx_attr, .bench = real },
+    { .name = #label, .in = { { 4, { O, I, K, K } }, { 4, { N, O, P, Q } } },                      \
+      .attr = &label##_dx_attr, .bench = real },
 #define WEIGHT(label, N, I, H, W, O, K, P, Q, at, real)                                            \
-    { .name = #label, .in = { { 4, { N, I, H, W } }, { 4, { N, O, P, Q } } }, .attr = &label##_dw_attr, .bench = real },
+    { .name = #label, .in = { { 4, { N, I, H, W } }, { 4, { N, O, P, Q } } },                      \
+      .attr = &label##_dw_attr, .bench = real },
 
 static const diffad_op_case cases[] = {
     CONV_CASES(FORWARD)
-    { .name = "no_bias", .in = { { 4, { 1, 16, 8, 8 } }, { 4, { 16, 16, 4, 4 } } }, .attr = &four_stride_2_attr, .absent = 4 },
-    { .name = "flat_kernel", .in = { { 4, { 1, 17, 5, 9 } }, { 4, { 16, 17, 2, 3 } } }, .attr = &four_attr, .absent = 4 },
+    { .name = "no_bias", .in = { { 4, { 1, 16, 8, 8 } }, { 4, { 16, 16, 4, 4 } } }, .attr = &four_stride_2_attr,
+      .absent = 4 },
+    { .name = "flat_kernel", .in = { { 4, { 1, 17, 5, 9 } }, { 4, { 16, 17, 2, 3 } } }, .attr = &four_attr,
+      .absent = 4 },
 };
 static const diffad_op_case dx_cases[] = { CONV_CASES(INPUT) };
 static const diffad_op_case dw_cases[] = { CONV_CASES(WEIGHT) };
 
 /* Sums of up to some thousand products, added up in two levels: the error grows with the root of their number. */
 const diffad_op diffad_op_conv2d = {
-    .name = "conv2d", .n_in = 3, .n_required = 2, .n_out = 1, .attr_size = sizeof(diffad_conv_attr), .tol = 2e-6, .maps_in = 1,
-    .maps_out = 1, .infer = infer, DIFFAD_WAYS(ways), .grad = grad, .cost = cost, .ref = ref, DIFFAD_CASES(cases),
+    .name = "conv2d", .n_in = 3, .n_required = 2, .n_out = 1, .attr_size = sizeof(diffad_conv_attr), .tol = 2e-6,
+    .maps_in = 1, .maps_out = 1, .infer = infer, DIFFAD_WAYS(ways), .grad = grad, .cost = cost,
+    .ref = ref, DIFFAD_CASES(cases),
 };
 const diffad_op diffad_op_conv2d_dx = {
-    .name = "conv2d_dx", .n_in = 2, .n_out = 1, .attr_size = sizeof(conv2d_grad_attr), .tol = 2e-6, .maps_in = 2, .maps_out = 1,
-    .infer = dx_infer, DIFFAD_WAYS(dx_ways), .no_grad = "second derivatives are not needed", .cost = cost, .ref = dx_ref,
-    DIFFAD_CASES(dx_cases),
+    .name = "conv2d_dx", .n_in = 2, .n_out = 1, .attr_size = sizeof(conv2d_grad_attr), .tol = 2e-6, .maps_in = 2,
+    .maps_out = 1, .infer = dx_infer, DIFFAD_WAYS(dx_ways), .no_grad = "second derivatives are not needed",
+    .cost = cost, .ref = dx_ref, DIFFAD_CASES(dx_cases),
 };
 const diffad_op diffad_op_conv2d_dw = {
     .name = "conv2d_dw", .n_in = 2, .n_out = 1, .attr_size = sizeof(conv2d_grad_attr), .tol = 2e-6, .maps_in = 3,
-    .infer = dw_infer, DIFFAD_WAYS(dw_ways), .no_grad = "second derivatives are not needed", .cost = cost, .ref = dw_ref,
-    DIFFAD_CASES(dw_cases),
+    .infer = dw_infer, DIFFAD_WAYS(dw_ways), .no_grad = "second derivatives are not needed", .cost = cost,
+    .ref = dw_ref, DIFFAD_CASES(dw_cases),
 };
 
 diffad_val diffad_conv2d(diffad_graph *g, diffad_val x, diffad_val w, diffad_val b, const diffad_conv_attr *attr)

@@ -1,10 +1,11 @@
-/* conv2d.h: what the ways of the convolutions share: geometry, and the backward pass with respect to the input as one or
- * more forward-like phases.
+/* conv2d.h: what the ways of the convolutions share: geometry, and the backward pass with respect to the input as one
+ * or more forward-like phases.
  *
  * A phase computes out[n,m,r,c] = b[m] + sum over channels i and taps t,u of
  *     in[n, i, r stride - top + t dilation, c stride - left + u dilation] * w(m, i, ky0 + t k_step, kx0 + u k_step)
  * for r < rows, c < cols, and stores it at row r out_stride + row0, column c out_stride + col0 of the output.
- * The forward convolution is one phase. Its gradient with stride s is s*s phases, one for each remainder of row and column. */
+ * The forward convolution is one phase. Its gradient with stride s is s*s phases, one for each remainder of row and
+ * column. */
 #ifndef DIFFAD_CONV2D_H
 #define DIFFAD_CONV2D_H
 
@@ -29,12 +30,13 @@ typedef struct conv2d_phase {
     int     input, weight, bias;         /* numbers of the operands; bias -1: none */
 } conv2d_phase;
 
-/* Phase `index` of a conv2d or conv2d_dx node; false when there are no more. Phases without outputs have rows 0 or cols 0. */
+/* Phase `index` of a conv2d or conv2d_dx node; false when there are no more. Phases without outputs have rows 0 or
+ * cols 0. */
 bool conv2d_phase_at(const diffad_node *n, int index, conv2d_phase *out);
 double conv2d_flops(const diffad_node *n);
 
-/* The ways: portable (conv2d_portable.c), blocked (conv2d_blocked.c), few channels (conv2d_few.c), im2col (conv2d_im2col.c).
- * The first function of each pair serves conv2d and conv2d_dx. */
+/* The ways: portable (conv2d_portable.c), blocked (conv2d_blocked.c), few channels (conv2d_few.c), im2col
+ * (conv2d_im2col.c). The first function of each pair serves conv2d and conv2d_dx. */
 diffad_status conv2d_portable_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n);
 
@@ -58,15 +60,19 @@ diffad_status conv2d_im2col_dw_emit(diffad_emit *e, const diffad_node *n);
 /* Helpers of the CPU ways (conv2d_blocked.c). */
 enum { CONV2D_LANES = 16 };
 
-/* Packs w as [lane blocks][inner / inner_block][taps y][taps x][inner_block][16 vectors]; zero where a block is not full.
- * `by_output`: lanes run over output channels and `inner` over input channels, or the other way round. */
-diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, bool by_output, int64_t vectors, int64_t inner_block,
-                          int32_t *mem);
+/* Packs w as [lane blocks][inner / inner_block][taps y][taps x][inner_block][16 vectors]; zero where a block is not
+ * full. `by_output`: lanes run over output channels and `inner` over input channels, or the other way round. */
+diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, bool by_output,
+                          int64_t vectors, int64_t inner_block, int32_t *mem);
 /* Work units per group so that each compute unit gets about eight equal groups, `others` groups in other directions. */
 int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others);
-/* The sum over chunks of partial weight gradients [chunks][lane blocks][inner blocks][taps][inner_block][16 vectors] into
- * dw [O,I,kh,kw]. `by_output`: lanes are output channels. */
-typedef struct conv2d_partial { int32_t mem; int64_t chunks, vectors, inner_block; bool by_output, flipped; } conv2d_partial;
+/* The sum over chunks of partial weight gradients [chunks][lane blocks][inner blocks][taps][inner_block][16 vectors]
+ * into dw [O,I,kh,kw]. `by_output`: lanes are output channels. */
+typedef struct conv2d_partial {
+    int32_t mem;
+    int64_t chunks, vectors, inner_block;
+    bool    by_output, flipped;
+} conv2d_partial;
 diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const conv2d_partial *p);
 
 #endif

@@ -1,5 +1,6 @@
-/* conv2d_blocked.c: direct convolution on channel-blocked maps for CPUs, and what the CPU ways share: packed weights, sharing
- * out, the sum over partial weight gradients. Kernels: cl/conv2d_blocked.cl, cl/conv2d_pack.cl, cl/conv2d_dw.cl. */
+/* conv2d_blocked.c: direct convolution on channel-blocked maps for CPUs, and what the CPU ways share: packed weights,
+ * sharing out, the sum over partial weight gradients. Kernels: cl/conv2d_blocked.cl, cl/conv2d_pack.cl,
+ * cl/conv2d_dw.cl. */
 #include "op/conv2d.h"
 
 #include <stdio.h>
@@ -7,7 +8,7 @@
 enum {
     STRIP       = 32,           /* inputs a row of taps may span, as in the kernel */
     CACHE_BYTES = 20 << 10,     /* of packed weights that stay in the first-level cache */
-    RUN_PIXELS  = 2048,         /* most outputs of a run: input and output of one channel block stay in the second-level cache */
+    RUN_PIXELS  = 2048,         /* most outputs of a run: one channel block of it stays in the second-level cache */
     PASS_PIXELS = 64,           /* least pixels summed before they are added up in memory */
     MOST_OWN_BYTES = 40 << 10,  /* private memory for the sums of one block of weights */
     GROUPS_EACH = 8             /* work-groups per compute unit that balance well */
@@ -15,7 +16,8 @@ enum {
 
 int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others)
 {
-    const int64_t groups = diffad_ceil_div((int64_t)GROUPS_EACH * (caps->compute_units ? caps->compute_units : 1), others);
+    const int64_t unit_count = caps->compute_units ? caps->compute_units : 1;
+    const int64_t groups = diffad_ceil_div(GROUPS_EACH * unit_count, others);
     const int64_t run    = diffad_ceil_div(units, groups);
     return run > 0 ? run : 1;
 }
@@ -31,35 +33,38 @@ static void add_ints(diffad_launch *l, const int64_t *ints, size_t bytes)
 
 /* ---- packed weights ---- */
 
-diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, bool by_output, int64_t vectors, int64_t inner_block,
-                          int32_t *mem)
+diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, bool by_output,
+                          int64_t vectors, int64_t inner_block, int32_t *mem)
 {
     char          key[96];
     bool          fresh;
     const int64_t lanes = by_output ? p->out_c : p->in_c, inner = by_output ? p->in_c : p->out_c;
-    const int64_t lane_blocks = diffad_ceil_div(lanes, CONV2D_LANES * vectors), inner_blocks = diffad_ceil_div(inner, inner_block);
+    const int64_t lane_blocks = diffad_ceil_div(lanes, CONV2D_LANES * vectors),
+                  inner_blocks = diffad_ceil_div(inner, inner_block);
     const int64_t count = lane_blocks * inner_blocks * p->taps_y * p->taps_x * inner_block * CONV2D_LANES * vectors;
     if (count == 0) {                    /* no tap reaches this phase: the weight is not read */
         *mem = e->in[p->weight].mem;
         return DIFFAD_OK;
     }
-    snprintf(key, sizeof key, "conv2d %d %d %d %d+%d*%d %d+%d*%d", by_output ? (p->input == 0) : 2 + (p->input == 0), (int)vectors,
-             (int)inner_block, (int)p->ky0, (int)p->taps_y, (int)p->k_step, (int)p->kx0, (int)p->taps_x, (int)p->k_step);
+    snprintf(key, sizeof key, "conv2d %s %s %d %d %d+%d*%d %d+%d*%d", by_output ? "outputs" : "inputs",
+             p->input == 0 ? "forward" : "back", (int)vectors, (int)inner_block, (int)p->ky0, (int)p->taps_y,
+             (int)p->k_step, (int)p->kx0, (int)p->taps_x, (int)p->k_step);
     DIFFAD_TRY(diffad_emit_pack(e, n, p->weight, key, count, mem, &fresh));
     if (!fresh)
         return DIFFAD_OK;
     const int64_t lane_stride = by_output ? p->w_out : p->w_in, inner_stride = by_output ? p->w_in : p->w_out;
     const int64_t taps = p->taps_y * p->taps_x;
-    const bool    whole = lanes % (CONV2D_LANES * vectors) == 0 && inner % CONV2D_LANES == 0 && inner_block == CONV2D_LANES &&
-                          inner_stride == taps && taps == p->kh * p->kw && p->k_step == 1;
+    const bool    whole = lanes % (CONV2D_LANES * vectors) == 0 && inner % CONV2D_LANES == 0 &&
+                          inner_block == CONV2D_LANES && inner_stride == taps && taps == p->kh * p->kw &&
+                          p->k_step == 1;
     diffad_launch l = diffad_launch_make("conv2d_pack", whole ? "conv2d_pack_whole" : "conv2d_pack", lane_blocks, 1);
     diffad_launch_items(&l, lane_blocks, inner_blocks, 1);
     diffad_launch_def(&l, "LANES", CONV2D_LANES * vectors);
     diffad_emit_in(&l, e, p->weight);
     diffad_launch_mem(&l, *mem, 0, DIFFAD_WRITE);
     const int64_t whole_ints[] = { lane_stride, taps };
-    const int64_t ints[] = { lanes, inner, lane_stride, inner_stride, inner_block, p->taps_y, p->taps_x, p->kw, p->ky0, p->kx0,
-                             p->k_step };
+    const int64_t ints[] = { lanes, inner, lane_stride, inner_stride, inner_block, p->taps_y, p->taps_x, p->kw,
+                             p->ky0, p->kx0, p->k_step };
     if (whole)
         add_ints(&l, whole_ints, sizeof whole_ints);
     else
@@ -96,12 +101,14 @@ static bool works_by_rows(const conv2d_phase *p, int64_t pixels)
 
 static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_phase p)
 {
-    const int64_t vectors = vectors_of(p.out_c), pixels = 16 / vectors, in_blocks = diffad_ceil_div(p.in_c, CONV2D_LANES);
+    const int64_t vectors = vectors_of(p.out_c), pixels = 16 / vectors;
+    const int64_t in_blocks = diffad_ceil_div(p.in_c, CONV2D_LANES);
     int32_t       packed;
     flatten(&p);
     DIFFAD_TRY(conv2d_pack(e, n, &p, true, vectors, CONV2D_LANES, &packed));
     const bool    by_rows  = works_by_rows(&p, pixels);
-    const int64_t segments = by_rows ? p.rows * diffad_ceil_div(p.cols, pixels) : diffad_ceil_div(p.rows * p.cols, pixels);
+    const int64_t segments = by_rows ? p.rows * diffad_ceil_div(p.cols, pixels)
+                                     : diffad_ceil_div(p.rows * p.cols, pixels);
     const int64_t outs     = diffad_ceil_div(p.out_c, CONV2D_LANES * vectors);
     const int64_t shared   = conv2d_share(e->caps, segments, outs * p.n);
     const int64_t run      = shared < RUN_PIXELS / pixels ? shared : RUN_PIXELS / pixels;
@@ -120,9 +127,9 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_pha
         diffad_launch_mem(&l, packed, 0, DIFFAD_READ);
     diffad_emit_in(&l, e, p.bias >= 0 ? p.bias : p.weight);
     diffad_emit_out_updated(&l, e, 0);
-    const int64_t ints[] = { in_blocks, p.in_h, p.in_w, diffad_ceil_div(p.out_c, CONV2D_LANES), p.out_c, p.rows, p.cols, p.out_h,
-                             p.out_w, p.row0, p.col0, p.out_stride, p.taps_y, p.taps_x, p.stride, p.dilation, p.top, p.left,
-                             group, run, segments, p.bias >= 0 };
+    const int64_t ints[] = { in_blocks, p.in_h, p.in_w, diffad_ceil_div(p.out_c, CONV2D_LANES), p.out_c, p.rows,
+                             p.cols, p.out_h, p.out_w, p.row0, p.col0, p.out_stride, p.taps_y, p.taps_x, p.stride,
+                             p.dilation, p.top, p.left, group, run, segments, p.bias >= 0 };
     add_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
@@ -143,10 +150,13 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
     const int64_t taps = s->kh * s->kw, lanes = p->by_output ? s->o : s->i, inner = p->by_output ? s->i : s->o;
     const int64_t step = CONV2D_LANES * p->vectors, lane_blocks = diffad_ceil_div(lanes, step);
     const int64_t inner_blocks = diffad_ceil_div(inner, p->inner_block);
-    const int64_t rows = p->inner_block == 1 ? diffad_round_up(inner * taps, 16 / p->vectors) : inner_blocks * p->inner_block * taps;
+    const int64_t rows = p->inner_block == 1 ? diffad_round_up(inner * taps, 16 / p->vectors)
+                                             : inner_blocks * p->inner_block * taps;
     const int64_t by_out = s->i * taps, by_in = taps;
-    const bool    whole = p->by_output && !p->flipped && p->inner_block == CONV2D_LANES && lanes % step == 0 && inner % CONV2D_LANES == 0;
-    diffad_launch l = diffad_launch_make("conv2d_dw", whole ? "conv2d_dw_sum_whole" : "conv2d_dw_sum", lane_blocks, 1);
+    const bool    whole = p->by_output && !p->flipped && p->inner_block == CONV2D_LANES && lanes % step == 0 &&
+                          inner % CONV2D_LANES == 0;
+    diffad_launch l = diffad_launch_make("conv2d_dw", whole ? "conv2d_dw_sum_whole" : "conv2d_dw_sum",
+                                         lane_blocks, 1);
     diffad_launch_items(&l, lane_blocks, inner_blocks, 1);
     diffad_launch_def(&l, "V", p->vectors);
     diffad_launch_def(&l, "J", 16 / p->vectors);
@@ -156,7 +166,8 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
     diffad_launch_count(&l, lane_blocks * rows * step);
     diffad_launch_count(&l, rows * step);
     const int64_t whole_ints[] = { by_out, taps };
-    const int64_t ints[] = { lanes, inner, p->inner_block, taps, p->by_output ? by_out : by_in, p->by_output ? by_in : by_out, p->flipped };
+    const int64_t ints[] = { lanes, inner, p->inner_block, taps, p->by_output ? by_out : by_in,
+                             p->by_output ? by_in : by_out, p->flipped };
     if (whole)
         add_ints(&l, whole_ints, sizeof whole_ints);
     else
@@ -170,10 +181,13 @@ diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
     const int64_t vectors = vectors_of(s.o), in_blocks = diffad_ceil_div(s.i, CONV2D_LANES);
     const int64_t outs = diffad_ceil_div(s.o, CONV2D_LANES * vectors);
     const int64_t rows_each = diffad_ceil_div(PASS_PIXELS, s.ow) < s.oh ? diffad_ceil_div(PASS_PIXELS, s.ow) : s.oh;
-    const int64_t passes = s.n * diffad_ceil_div(s.oh, rows_each), run = conv2d_share(e->caps, passes, outs * in_blocks);
-    conv2d_partial part = { .chunks = diffad_ceil_div(passes, run), .vectors = vectors, .inner_block = CONV2D_LANES, .by_output = true };
+    const int64_t passes = s.n * diffad_ceil_div(s.oh, rows_each);
+    const int64_t run = conv2d_share(e->caps, passes, outs * in_blocks);
+    conv2d_partial part = { .chunks = diffad_ceil_div(passes, run), .vectors = vectors,
+                            .inner_block = CONV2D_LANES, .by_output = true };
     const int64_t block = s.kh * s.kw * CONV2D_LANES * CONV2D_LANES * vectors;
-    const bool    direct = part.chunks == 1 && s.o % (CONV2D_LANES * vectors) == 0 && s.i % CONV2D_LANES == 0 && block * 4 <= MOST_OWN_BYTES;
+    const bool    direct = part.chunks == 1 && s.o % (CONV2D_LANES * vectors) == 0 && s.i % CONV2D_LANES == 0 &&
+                           block * 4 <= MOST_OWN_BYTES;
 
     diffad_launch l = diffad_launch_make("conv2d_dw", "conv2d_dw", outs, 1);
     diffad_launch_items(&l, outs, in_blocks, part.chunks);
@@ -188,8 +202,8 @@ diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
         DIFFAD_TRY(diffad_emit_scratch(e, part.chunks * outs * in_blocks * block, 4, &part.mem));
         diffad_launch_mem(&l, part.mem, 0, DIFFAD_READ_WRITE);
     }
-    const int64_t ints[] = { in_blocks, s.h, s.w, diffad_ceil_div(s.o, CONV2D_LANES), s.oh, s.ow, s.kh, s.kw, s.at.stride,
-                             s.at.dilation, s.at.top, s.at.left, rows_each, run, passes };
+    const int64_t ints[] = { in_blocks, s.h, s.w, diffad_ceil_div(s.o, CONV2D_LANES), s.oh, s.ow, s.kh, s.kw,
+                             s.at.stride, s.at.dilation, s.at.top, s.at.left, rows_each, run, passes };
     add_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     return direct ? DIFFAD_OK : conv2d_sum_partial(e, &s, &part);

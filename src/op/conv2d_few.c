@@ -1,5 +1,5 @@
-/* conv2d_few.c: convolutions on CPUs where the input has fewer than 16 channels, or the output at most 4: the map with few
- * channels stays plain and is not padded to a vector. Kernels: cl/conv2d_few.cl, cl/conv2d_dw.cl. */
+/* conv2d_few.c: convolutions on CPUs where the input has fewer than 16 channels, or the output at most 4: the map
+ * with few channels stays plain and is not padded to a vector. Kernels: cl/conv2d_few.cl, cl/conv2d_dw.cl. */
 #include "op/conv2d.h"
 
 enum {
@@ -37,7 +37,8 @@ bool conv2d_few_out_fits(const diffad_node *n, const diffad_caps *caps)
     conv2d_phase p;
     bool         ok = is_cpu(caps);
     for (int i = 0; ok && conv2d_phase_at(n, i, &p); i++)
-        ok = p.out_c <= MOST_OUT && p.in_c >= CONV2D_LANES && span(few_out_pixels(&p), p.stride, p.taps_x, p.dilation) <= STRIP;
+        ok = p.out_c <= MOST_OUT && p.in_c >= CONV2D_LANES &&
+             span(few_out_pixels(&p), p.stride, p.taps_x, p.dilation) <= STRIP;
     return ok;
 }
 
@@ -54,8 +55,10 @@ static void add_operands(diffad_launch *l, diffad_emit *e, const conv2d_phase *p
 
 static diffad_status emit_few_in(diffad_emit *e, const diffad_node *n, const conv2d_phase *p)
 {
-    const int64_t vectors = vectors_of(p->out_c), pixels = few_in_pixels(p), outs = diffad_ceil_div(p->out_c, CONV2D_LANES * vectors);
-    const int64_t segments = p->rows * diffad_ceil_div(p->cols, pixels), run = conv2d_share(e->caps, segments, outs * p->n);
+    const int64_t vectors = vectors_of(p->out_c), pixels = few_in_pixels(p);
+    const int64_t outs = diffad_ceil_div(p->out_c, CONV2D_LANES * vectors);
+    const int64_t segments = p->rows * diffad_ceil_div(p->cols, pixels);
+    const int64_t run = conv2d_share(e->caps, segments, outs * p->n);
     int32_t       packed;
     DIFFAD_TRY(conv2d_pack(e, n, p, true, vectors, 1, &packed));
     diffad_launch l = diffad_launch_make("conv2d_few", "conv2d_few_in", outs, 1);
@@ -64,9 +67,9 @@ static diffad_status emit_few_in(diffad_emit *e, const diffad_node *n, const con
     diffad_launch_def(&l, "V", vectors);
     diffad_launch_def(&l, "STRIDE", p->stride);
     add_operands(&l, e, p, packed);
-    const int64_t ints[] = { p->in_c, p->in_h, p->in_w, diffad_ceil_div(p->out_c, CONV2D_LANES), p->out_c, p->cols, p->out_h,
-                             p->out_w, p->row0, p->col0, p->out_stride, p->taps_y, p->taps_x, p->dilation, p->top, p->left, run,
-                             segments, p->bias >= 0 };
+    const int64_t ints[] = { p->in_c, p->in_h, p->in_w, diffad_ceil_div(p->out_c, CONV2D_LANES), p->out_c,
+                             p->cols, p->out_h, p->out_w, p->row0, p->col0, p->out_stride, p->taps_y, p->taps_x,
+                             p->dilation, p->top, p->left, run, segments, p->bias >= 0 };
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         diffad_launch_int(&l, ints[i]);
     return diffad_emit_launch(e, &l);
@@ -84,9 +87,9 @@ static diffad_status emit_few_out(diffad_emit *e, const diffad_node *n, const co
     diffad_launch_def(&l, "OUT", p->out_c);
     diffad_launch_def(&l, "STRIDE", p->stride);
     add_operands(&l, e, p, packed);
-    const int64_t ints[] = { diffad_ceil_div(p->in_c, CONV2D_LANES), p->in_h, p->in_w, p->cols, p->out_h, p->out_w, p->row0,
-                             p->col0, p->out_stride, p->taps_y, p->taps_x, p->dilation, p->top, p->left, run, segments,
-                             p->bias >= 0 };
+    const int64_t ints[] = { diffad_ceil_div(p->in_c, CONV2D_LANES), p->in_h, p->in_w, p->cols, p->out_h,
+                             p->out_w, p->row0, p->col0, p->out_stride, p->taps_y, p->taps_x, p->dilation, p->top,
+                             p->left, run, segments, p->bias >= 0 };
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         diffad_launch_int(&l, ints[i]);
     return diffad_emit_launch(e, &l);
@@ -115,7 +118,8 @@ diffad_status conv2d_few_out_emit(diffad_emit *e, const diffad_node *n)
 bool conv2d_few_in_dw_fits(const diffad_node *n, const diffad_caps *caps)
 {
     const conv2d_shape s = conv2d_shape_of(n);
-    return is_cpu(caps) && s.i < CONV2D_LANES && s.i * s.kh * span(LENGTH, s.at.stride, s.kw, s.at.dilation) <= MOST_STRIP;
+    return is_cpu(caps) && s.i < CONV2D_LANES &&
+           s.i * s.kh * span(LENGTH, s.at.stride, s.kw, s.at.dilation) <= MOST_STRIP;
 }
 
 bool conv2d_few_out_dw_fits(const diffad_node *n, const diffad_caps *caps)
@@ -125,15 +129,18 @@ bool conv2d_few_out_dw_fits(const diffad_node *n, const diffad_caps *caps)
            s.o * s.kh * span(LENGTH, 1, s.kw, s.at.dilation) <= MOST_STRIP;
 }
 
-/* The thin map of `thin_c` channels and th x tw pixels is read at r stride - top + t dilation for each pixel r of the wide map. */
+/* The thin map of `thin_c` channels and th x tw pixels is read at r stride - top + t dilation for each pixel r of the
+ * wide map. */
 typedef struct few_dw { int thin, wide; int64_t thin_c, th, tw, wide_c, wh, ww, top, left; } few_dw;
 
 static diffad_status emit_dw(diffad_emit *e, const conv2d_shape *s, const few_dw *f)
 {
-    const int64_t vectors = vectors_of(f->wide_c), step = CONV2D_LANES * vectors, blocks = diffad_ceil_div(f->wide_c, step);
+    const int64_t vectors = vectors_of(f->wide_c), step = CONV2D_LANES * vectors,
+                  blocks = diffad_ceil_div(f->wide_c, step);
     const int64_t rows = diffad_round_up(f->thin_c * s->kh * s->kw, 16 / vectors);
     const int64_t passes = s->n * f->wh * diffad_ceil_div(f->ww, LENGTH), run = conv2d_share(e->caps, passes, blocks);
-    conv2d_partial part = { .chunks = diffad_ceil_div(passes, run), .vectors = vectors, .inner_block = 1, .by_output = f->thin == 0,
+    conv2d_partial part = { .chunks = diffad_ceil_div(passes, run), .vectors = vectors, .inner_block = 1,
+                            .by_output = f->thin == 0,
                             .flipped = f->thin == 1 };
     DIFFAD_TRY(diffad_emit_scratch(e, part.chunks * blocks * rows * step, 4, &part.mem));
     diffad_launch l = diffad_launch_make("conv2d_dw", "conv2d_dw_few", blocks, 1);
@@ -145,8 +152,8 @@ static diffad_status emit_dw(diffad_emit *e, const conv2d_shape *s, const few_dw
     diffad_emit_in(&l, e, f->thin);
     diffad_emit_in(&l, e, f->wide);
     diffad_launch_mem(&l, part.mem, 0, DIFFAD_READ_WRITE);
-    const int64_t ints[] = { f->thin_c, f->th, f->tw, diffad_ceil_div(f->wide_c, CONV2D_LANES), f->wh, f->ww, s->kh, s->kw,
-                             s->at.stride, s->at.dilation, f->top, f->left, run, passes };
+    const int64_t ints[] = { f->thin_c, f->th, f->tw, diffad_ceil_div(f->wide_c, CONV2D_LANES), f->wh, f->ww,
+                             s->kh, s->kw, s->at.stride, s->at.dilation, f->top, f->left, run, passes };
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         diffad_launch_int(&l, ints[i]);
     DIFFAD_TRY(diffad_emit_launch(e, &l));

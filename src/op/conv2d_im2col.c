@@ -1,5 +1,5 @@
-/* conv2d_im2col.c: convolution as columns and a matrix product (blas/gemm.h): the way that serves CLBlast. Samples are taken
- * some at a time, so that the columns stay within bounds. Kernels: cl/conv2d_im2col.cl. */
+/* conv2d_im2col.c: convolution as columns and a matrix product (blas/gemm.h): the way that serves CLBlast. Samples
+ * are taken some at a time, so that the columns stay within bounds. Kernels: cl/conv2d_im2col.cl. */
 #include "op/conv2d.h"
 
 enum { MOST_COLUMNS = 16 << 20 };       /* floats */
@@ -25,7 +25,8 @@ static diffad_status make_columns(diffad_emit *e, const conv2d_shape *s, columns
 
 static void add_geometry(diffad_launch *l, const conv2d_shape *s)
 {
-    const int64_t ints[] = { s->h, s->w, s->oh, s->ow, s->kh, s->kw, s->at.stride, s->at.dilation, s->at.top, s->at.left };
+    const int64_t ints[] = { s->h, s->w, s->oh, s->ow, s->kh, s->kw, s->at.stride, s->at.dilation, s->at.top,
+                             s->at.left };
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         diffad_launch_int(l, ints[i]);
 }
@@ -77,7 +78,8 @@ diffad_status conv2d_im2col_dx_emit(diffad_emit *e, const diffad_node *n)
     columns            c;
     DIFFAD_TRY(make_columns(e, &s, &c));
     for (int64_t n0 = 0; n0 < s.n; n0 += c.samples) {
-        const int64_t count = s.n - n0 < c.samples ? s.n - n0 : c.samples, to = e->out[0].offset + n0 * s.i * s.h * s.w;
+        const int64_t count = s.n - n0 < c.samples ? s.n - n0 : c.samples;
+        const int64_t to    = e->out[0].offset + n0 * s.i * s.h * s.w;
         diffad_gemm g = diffad_gemm_make(c.k, c.p, s.o);
         g.batch       = count;
         g.transpose_a = true;

@@ -27,7 +27,8 @@ static tile tile_of(const diffad_caps *caps, int64_t rows, int64_t columns)
 static diffad_launch tiled(const char *kernel, tile t, int64_t rows, int64_t columns, int64_t chunks)
 {
     diffad_launch l = diffad_launch_make("conv2d", kernel, 0, DIFFAD_GROUP);
-    diffad_launch_items(&l, diffad_ceil_div(columns, SIDE * t.nn) * DIFFAD_GROUP, diffad_ceil_div(rows, SIDE * t.mm), chunks);
+    diffad_launch_items(&l, diffad_ceil_div(columns, SIDE * t.nn) * DIFFAD_GROUP, diffad_ceil_div(rows, SIDE * t.mm),
+                        chunks);
     diffad_launch_def(&l, "MM", t.mm);
     diffad_launch_def(&l, "NN", t.nn);
     diffad_launch_local(&l, DEPTH * (SIDE * t.mm + 1 + SIDE * t.nn) * 4);
@@ -42,9 +43,9 @@ static diffad_status emit_phase(diffad_emit *e, const conv2d_phase *p)
     diffad_emit_in(&l, e, p->weight);
     diffad_emit_in(&l, e, p->bias >= 0 ? p->bias : p->weight);
     diffad_emit_out_updated(&l, e, 0);
-    const int64_t ints[] = { p->in_c, p->in_h, p->in_w, p->out_c, p->out_h, p->out_w, p->rows, p->cols, p->row0, p->col0,
-                             p->out_stride, p->taps_y, p->taps_x, p->stride, p->dilation, p->top, p->left, p->ky0, p->kx0,
-                             p->k_step, p->kw, p->w_out, p->w_in, pixels, p->bias >= 0 };
+    const int64_t ints[] = { p->in_c, p->in_h, p->in_w, p->out_c, p->out_h, p->out_w, p->rows, p->cols, p->row0,
+                             p->col0, p->out_stride, p->taps_y, p->taps_x, p->stride, p->dilation, p->top, p->left,
+                             p->ky0, p->kx0, p->k_step, p->kw, p->w_out, p->w_in, pixels, p->bias >= 0 };
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         diffad_launch_int(&l, ints[i]);
     return diffad_emit_launch(e, &l);
@@ -88,8 +89,8 @@ diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n)
     } else {
         diffad_emit_out_updated(&l, e, 0);
     }
-    const int64_t ints[] = { s.i, s.h, s.w, s.o, s.oh, s.ow, s.kh, s.kw, s.at.stride, s.at.dilation, s.at.top, s.at.left, columns,
-                             terms, run };
+    const int64_t ints[] = { s.i, s.h, s.w, s.o, s.oh, s.ow, s.kh, s.kw, s.at.stride, s.at.dilation, s.at.top,
+                             s.at.left, columns, terms, run };
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         diffad_launch_int(&l, ints[i]);
     DIFFAD_TRY(diffad_emit_launch(e, &l));

@@ -37,7 +37,8 @@ typedef struct bench {
 
 static bench bench_new(const diffad_op *op, const shape *s)
 {
-    const int oh = outputs(s->h, s->kh, &s->at, s->at.top, s->at.bottom), ow = outputs(s->w, s->kw, &s->at, s->at.left, s->at.right);
+    const int oh = outputs(s->h, s->kh, &s->at, s->at.top, s->at.bottom);
+    const int ow = outputs(s->w, s->kw, &s->at, s->at.left, s->at.right);
     const diffad_shape x = diffad_shape4(s->n, s->i, s->h, s->w), w = diffad_shape4(s->o, s->i, s->kh, s->kw);
     const diffad_shape y = diffad_shape4(s->n, s->o, oh, ow);
     bench b = { .op = op, .n_in = 2 };
@@ -104,8 +105,8 @@ static bool run_exactly(diffad_device *dev, const bench *b, const char *way)
     const diffad_val   y   = diffad_apply(g, b->op, &b->attr, b->n_in, in);
     const diffad_shape out = *diffad_val_shape(g, y);
     diffad_output(g, "y", y);
-    cr_assert_eq(diffad_plan_create(dev, g, &(diffad_plan_options){ .ways = forced, .guard = true }, &p), DIFFAD_OK, "%s: %s", want,
-                 diffad_error_detail());
+    cr_assert_eq(diffad_plan_create(dev, g, &(diffad_plan_options){ .ways = forced, .guard = true }, &p),
+                 DIFFAD_OK, "%s: %s", want, diffad_error_detail());
     char      *ways = diffad_plan_ways(p);
     const bool fits = strstr(ways, want) != NULL;
     diffad_memory_release(ways);
@@ -115,7 +116,8 @@ static bool run_exactly(diffad_device *dev, const bench *b, const char *way)
         double       *exact = expected(b, &out);
         int64_t       wrong = 0, at = 0;
         for (int i = 0; i < b->n_in; i++)
-            cr_assert_eq(diffad_tensor_write(diffad_plan_tensor(p, names[i]), b->data[i], (size_t)diffad_shape_count(&b->in[i]) * 4), DIFFAD_OK);
+            cr_assert_eq(diffad_tensor_write(diffad_plan_tensor(p, names[i]), b->data[i],
+                                             (size_t)diffad_shape_count(&b->in[i]) * 4), DIFFAD_OK);
         cr_assert_eq(diffad_plan_run(p), DIFFAD_OK, "%s: %s", want, diffad_error_detail());
         cr_assert_eq(diffad_tensor_read(diffad_plan_tensor(p, "y"), got, (size_t)count * 4), DIFFAD_OK);
         for (int64_t k = count - 1; k >= 0; k--)
@@ -123,8 +125,8 @@ static bool run_exactly(diffad_device *dev, const bench *b, const char *way)
                 wrong++;
                 at = k;
             }
-        cr_expect_eq(wrong, 0, "%s: %lld of %lld differ; expected %.0f got %.9g at %lld", want, (long long)wrong, (long long)count,
-                     exact[at], (double)got[at], (long long)at);
+        cr_expect_eq(wrong, 0, "%s: %lld of %lld differ; expected %.0f got %.9g at %lld", want, (long long)wrong,
+                     (long long)count, exact[at], (double)got[at], (long long)at);
         free(got);
         free(exact);
     }
@@ -178,7 +180,8 @@ Test(conv2d, whole_numbers_give_the_same_bits_at_the_sizes_of_real_layers)
 
 Test(conv2d, shapes_that_do_not_fit_are_refused_with_a_reason)
 {
-    static const diffad_conv_attr same = { 1, 1, 1, 1, 1, 1 }, none = { 1, 1, 0, 0, 0, 0 }, stuck = { 0, 1, 0, 0, 0, 0 };
+    static const diffad_conv_attr same = { 1, 1, 1, 1, 1, 1 }, none = { 1, 1, 0, 0, 0, 0 };
+    static const diffad_conv_attr stuck = { 0, 1, 0, 0, 0, 0 };
     const struct { diffad_shape x, w; const diffad_conv_attr *attr; const char *says; } bad[] = {
         { { 4, { 1, 4, 8, 8 } }, { 4, { 8, 5, 3, 3 } }, &same, "channels" },
         { { 4, { 1, 4, 2, 2 } }, { 4, { 8, 4, 3, 3 } }, &none, "larger" },
@@ -188,13 +191,14 @@ Test(conv2d, shapes_that_do_not_fit_are_refused_with_a_reason)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         diffad_graph *g;
         cr_assert_eq(diffad_graph_create(&g), DIFFAD_OK);
+        const diffad_val x = diffad_input(g, "x", DIFFAD_F32, bad[i].x), w = diffad_input(g, "w", DIFFAD_F32, bad[i].w);
 
-        const diffad_val y = diffad_conv2d(g, diffad_input(g, "x", DIFFAD_F32, bad[i].x), diffad_input(g, "w", DIFFAD_F32, bad[i].w),
-                                           diffad_none(), bad[i].attr);
+        const diffad_val y = diffad_conv2d(g, x, w, diffad_none(), bad[i].attr);
 
         cr_expect_not(diffad_is_valid(y));
         cr_expect_eq(diffad_graph_status(g), DIFFAD_ERR_SHAPE);
-        cr_expect(strstr(diffad_error_detail(), bad[i].says), "\"%s\" should say \"%s\"", diffad_error_detail(), bad[i].says);
+        cr_expect(strstr(diffad_error_detail(), bad[i].says), "\"%s\" should say \"%s\"", diffad_error_detail(),
+                  bad[i].says);
         diffad_graph_destroy(g);
     }
 }
