@@ -29,6 +29,10 @@ typedef struct diffad_sys_table {
     uint64_t    (*monotonic_ns)(void);
     int64_t     (*wall_seconds)(void);
     const char *(*getenv)(const char *name);
+    /* Runs job(user, text, bytes) in a child process that sees a copy of this one and prints nowhere, for at most limit_ms.
+     * `text` is shared: what the child wrote last is there even when it crashed. 0: the job returned; the number of the
+     * signal that ended the child; -1: the limit passed and the child was ended; -2: there was no child. */
+    int         (*apart)(void (*job)(void *user, char *text, size_t bytes), void *user, int limit_ms, char *text, size_t bytes);
 } diffad_sys_table;
 
 extern diffad_sys_table diffad_sys;

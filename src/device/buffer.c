@@ -1,19 +1,16 @@
 /* buffer.c: device memory, checked and counted before a driver is asked. */
 #include "device/device.h"
 
-#include "base/text.h"
-
 diffad_status diffad_buffer_create(diffad_device *dev, size_t bytes, cl_mem *out)
 {
     const double mib = 1.0 / (1024 * 1024);
     if (bytes == 0)
         bytes = 4;
-    if (dev->is_broken)
-        DIFFAD_FAIL(DIFFAD_ERR_DEVICE, "%s failed earlier: start again", dev->caps.name);
+    DIFFAD_TRY(diffad_device_usable(dev));
     if (bytes > dev->caps.max_alloc)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s allows buffers up to %.0f MiB, %.0f MiB are needed: use a smaller batch or picture",
                     dev->caps.name, (double)dev->caps.max_alloc * mib, (double)bytes * mib);
-    if (dev->bytes + bytes > dev->caps.global_mem)
+    if (dev->bytes > dev->caps.global_mem || bytes > dev->caps.global_mem - dev->bytes)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s has %.0f MiB, %.0f MiB are held and %.0f MiB more are needed: use a smaller batch",
                     dev->caps.name, (double)dev->caps.global_mem * mib, (double)dev->bytes * mib, (double)bytes * mib);
     cl_int code;
@@ -40,6 +37,7 @@ void diffad_buffer_release(diffad_device *dev, cl_mem buffer, size_t bytes)
 diffad_status diffad_buffer_zero(diffad_device *dev, cl_mem buffer, size_t offset, size_t bytes)
 {
     const cl_uint zero = 0;
+    DIFFAD_TRY(diffad_device_usable(dev));
     if (bytes == 0)
         return DIFFAD_OK;
     return diffad_device_check(dev, diffad_cl.EnqueueFillBuffer(dev->queue, buffer, &zero, sizeof zero, offset,

@@ -13,7 +13,9 @@ static diffad_status set_one(const char *name, int64_t v, diffad_caps *caps)
     };
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
         if (strcmp(name, limits[i].name) == 0) {
-            if (v > 0 && (uint64_t)v < *limits[i].limit)      /* a mask takes away, it never adds */
+            if (v <= 0)
+                DIFFAD_FAIL(DIFFAD_ERR_USAGE, "DIFFAD_CAPS: %s=%lld must be above 0", name, (long long)v);
+            if ((uint64_t)v < *limits[i].limit)      /* a mask takes away, it never adds */
                 *limits[i].limit = (uint64_t)v;
             for (int d = 0; d < 3 && limits[i].limit == &caps->max_group; d++)
                 if (caps->max_group_side[d] > caps->max_group)

@@ -2,7 +2,6 @@
 #include "device/device.h"
 #include "base/sys.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -24,7 +23,23 @@ static bool fits(const diffad_caps *c, const char *which)
         return c->kind == DIFFAD_DEVICE_GPU || c->kind == DIFFAD_DEVICE_INTEGRATED;
     if (strcasecmp(which, "cpu") == 0)
         return c->kind == DIFFAD_DEVICE_CPU;
-    return strcmp(which, c->id) == 0 || contains(c->vendor, which) || contains(c->name, which) || contains(c->platform, which);
+    return contains(c->vendor, which) || contains(c->name, which) || contains(c->platform, which);
+}
+
+/* An id, or a name in full, beats parts of names; -1: neither, or several of that name. */
+static int exact(const diffad_caps *list, int count, const char *which)
+{
+    int found = -1;
+    for (int i = 0; i < count; i++)
+        if (strcmp(which, list[i].id) == 0)
+            return i;
+    for (int i = 0; i < count; i++)
+        if (strcasecmp(which, list[i].name) == 0) {
+            if (found >= 0)
+                return -1;
+            found = i;
+        }
+    return found;
 }
 
 static void describe(const diffad_caps *list, int count, const char *which, char *out, size_t bytes)
@@ -41,36 +56,38 @@ static void describe(const diffad_caps *list, int count, const char *which, char
         }
 }
 
-static diffad_status choose(const diffad_caps *list, int count, const char *which, int *out)
+static diffad_status choose_named(const diffad_caps *list, int count, const char *which, int *out)
 {
     char names[512];
+    int  found = exact(list, count, which), matches = 0;
+    for (int i = 0; found < 0 && i < count; i++)
+        matches += fits(&list[i], which);
+    for (int i = 0; found < 0 && matches == 1 && i < count; i++)
+        if (fits(&list[i], which))
+            found = i;
+    if (found >= 0) {
+        *out = found;
+        return DIFFAD_OK;
+    }
+    describe(list, count, matches ? which : NULL, names, sizeof names);
+    DIFFAD_FAIL(DIFFAD_ERR_USAGE, "device \"%.100s\" fits %s: choose by id from %s", which, matches ? "several" : "none", names);
+}
+
+static diffad_status choose(const diffad_caps *list, int count, const char *which, int *out)
+{
+    static const diffad_device_kind order[] = { DIFFAD_DEVICE_GPU, DIFFAD_DEVICE_INTEGRATED, DIFFAD_DEVICE_CPU, DIFFAD_DEVICE_OTHER };
     if (count == 0)
         DIFFAD_FAIL(DIFFAD_ERR_NO_DEVICE, "no OpenCL device: install a driver (on Debian pocl-opencl-icd runs on the CPU) and look "
                     "with `diffad doctor`");
-    if (which && *which) {
-        int found = -1, matches = 0;
-        for (int i = 0; i < count; i++)
-            if (fits(&list[i], which)) {
-                found = i;
-                matches++;
-            }
-        if (matches == 1) {
-            *out = found;
-            return DIFFAD_OK;
-        }
-        describe(list, count, matches ? which : NULL, names, sizeof names);
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "device \"%s\" %s: choose by id from %s", which,
-                    matches ? "fits several" : "fits none", names);
-    }
-    static const diffad_device_kind order[] = { DIFFAD_DEVICE_GPU, DIFFAD_DEVICE_INTEGRATED, DIFFAD_DEVICE_CPU, DIFFAD_DEVICE_OTHER };
+    if (which && *which)
+        return choose_named(list, count, which, out);
     for (size_t k = 0; k < sizeof order / sizeof order[0]; k++)
         for (int i = 0; i < count; i++)
             if (list[i].kind == order[k]) {
                 *out = i;
                 return DIFFAD_OK;
             }
-    *out = 0;
-    return DIFFAD_OK;
+    DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "a device of no kind");
 }
 
 /* ---- errors ---- */
@@ -89,21 +106,32 @@ diffad_status diffad_device_check(diffad_device *dev, cl_int code, const char *w
                        diffad_cl_error_hint(code));
 }
 
+diffad_status diffad_device_usable(const diffad_device *dev)
+{
+    if (dev->is_broken)
+        DIFFAD_FAIL(DIFFAD_ERR_DEVICE, "%s failed earlier: start again", dev->caps.name);
+    return DIFFAD_OK;
+}
+
 /* ---- opening ---- */
 
 static diffad_status open_queue(diffad_device *dev)
 {
     cl_int code;
     const cl_context_properties properties[] = { CL_CONTEXT_PLATFORM, (cl_context_properties)dev->platform, 0 };
-    dev->context = diffad_cl.CreateContext(properties, 1, &dev->id, NULL, NULL, &code);
+    const cl_context context = diffad_cl.CreateContext(properties, 1, &dev->id, NULL, NULL, &code);
     DIFFAD_TRY(diffad_device_check(dev, code, "open context"));
+    dev->context = context;
     const char *profile = diffad_sys.getenv("DIFFAD_PROFILE");
     dev->has_profiling = profile && *profile && strcmp(profile, "0") != 0;
-    dev->queue = diffad_cl.CreateCommandQueue(dev->context, dev->id, dev->has_profiling ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
-    return diffad_device_check(dev, code, "open queue");
+    const cl_command_queue queue =
+        diffad_cl.CreateCommandQueue(dev->context, dev->id, dev->has_profiling ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
+    DIFFAD_TRY(diffad_device_check(dev, code, "open queue"));
+    dev->queue = queue;
+    return DIFFAD_OK;
 }
 
-diffad_status diffad_device_open(const char *which, diffad_device **out)
+diffad_status diffad_device_open_unprobed(const char *which, diffad_device **out)
 {
     diffad_caps    *list;
     cl_platform_id *platforms;
@@ -134,6 +162,12 @@ diffad_status diffad_device_open(const char *which, diffad_device **out)
     return st;
 }
 
+diffad_status diffad_device_open(const char *which, diffad_device **out)
+{
+    DIFFAD_TRY(diffad_probe(which));
+    return diffad_device_open_unprobed(which, out);
+}
+
 void diffad_device_close(diffad_device *dev)
 {
     if (!dev)
@@ -158,7 +192,6 @@ int64_t diffad_device_live_objects(const diffad_device *dev) { return dev->live;
 
 diffad_status diffad_device_wait(diffad_device *dev)
 {
-    if (dev->is_broken)
-        DIFFAD_FAIL(DIFFAD_ERR_DEVICE, "%s failed earlier: start again", dev->caps.name);
+    DIFFAD_TRY(diffad_device_usable(dev));
     return diffad_device_check(dev, diffad_cl.Finish(dev->queue), "wait");
 }

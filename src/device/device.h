@@ -25,6 +25,9 @@ struct diffad_device {
 /* Turns an OpenCL code into a status with detail "what: CL_X (hint)"; marks the device broken where it must be. */
 diffad_status diffad_device_check(diffad_device *dev, cl_int code, const char *what);
 
+/* OK, or DEVICE where a fatal error was seen: no further call may reach the driver. */
+diffad_status diffad_device_usable(const diffad_device *dev);
+
 /* Buffers: sizes are checked against the device's limits before the driver is asked. */
 diffad_status diffad_buffer_create(diffad_device *dev, size_t bytes, cl_mem *out);
 void          diffad_buffer_release(diffad_device *dev, cl_mem buffer, size_t bytes);
@@ -34,8 +37,18 @@ diffad_status diffad_buffer_zero(diffad_device *dev, cl_mem buffer, size_t offse
 diffad_status diffad_caps_mask(const char *text, diffad_caps *caps);
 /* Rows of known faults of platforms: changes caps; returns the reason of the last row that fits, or NULL. */
 const char   *diffad_quirks_apply(diffad_caps *caps);
+/* Platforms that are used without a probe. */
+bool          diffad_quirks_is_trusted(const diffad_caps *caps);
 
-/* platform.c */
+/* platform.c. Nothing changes on failure. */
 diffad_status diffad_platform_scan(diffad_caps **list, cl_platform_id **platforms, cl_device_id **ids, int *count);
+/* Whether this process called OpenCL already. */
+bool          diffad_platform_was_used(void);
+
+/* device.c: opens without a probe. */
+diffad_status diffad_device_open_unprobed(const char *which, diffad_device **out);
+/* probe.c: tries a device of an unknown platform in a child process; OK, or DEVICE with the reason why it is refused.
+ * Does nothing once OpenCL was used in this process, or with other threads about: a driver does not survive a fork. */
+diffad_status diffad_probe(const char *which);
 
 #endif

@@ -3,10 +3,18 @@
 #include "device/device.h"
 
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { MAX_PLATFORMS = 32, MAX_DEVICES = 64 };
+
+enum { PLATFORM_NOT_FOUND = -1001 };       /* CL_PLATFORM_NOT_FOUND_KHR: no driver, a normal answer */
+
+/* Of the process, not of an object: after the first call a fork has a driver without its threads. */
+static atomic_bool is_used;
+
+bool diffad_platform_was_used(void) { return atomic_load(&is_used); }
 
 static void device_text(cl_device_id d, cl_device_info what, char *out, size_t bytes)
 {
@@ -87,35 +95,47 @@ static void read_caps(cl_platform_id p, cl_device_id d, int pi, int di, diffad_c
     diffad_quirks_apply(c);
 }
 
+typedef struct found { diffad_caps *caps; cl_platform_id *platform; cl_device_id *id; int count; } found;
+
+static void scan_platform(cl_platform_id p, int index, found *f)
+{
+    cl_device_id d[MAX_DEVICES];
+    cl_uint      n = 0;
+    const cl_int code = diffad_cl.GetDeviceIDs(p, CL_DEVICE_TYPE_ALL, MAX_DEVICES, d, &n);
+    if (code != CL_SUCCESS) {
+        if (code != CL_DEVICE_NOT_FOUND)
+            diffad_log(DIFFAD_LOG_WARNING, "platform %d lists no devices: %s (%d)", index, diffad_cl_error_name(code), (int)code);
+        return;
+    }
+    for (cl_uint k = 0; k < n && k < MAX_DEVICES && f->count < MAX_DEVICES; k++, f->count++) {
+        read_caps(p, d[k], index, (int)k, &f->caps[f->count]);
+        f->platform[f->count] = p;
+        f->id[f->count]       = d[k];
+    }
+}
+
 diffad_status diffad_platform_scan(diffad_caps **list, cl_platform_id **platforms, cl_device_id **ids, int *count)
 {
     cl_platform_id p[MAX_PLATFORMS];
-    cl_uint        np = 0;
-    int            total = 0;
-    *count = 0;
-    *list = diffad_alloc_array(MAX_DEVICES, sizeof **list);
-    *platforms = diffad_alloc_array(MAX_DEVICES, sizeof **platforms);
-    *ids = diffad_alloc_array(MAX_DEVICES, sizeof **ids);
-    if (!*list || !*platforms || !*ids) {
-        diffad_release(*list);
-        diffad_release(*platforms);
-        diffad_release(*ids);
+    cl_uint        n = 0;
+    found f = { diffad_alloc_array(MAX_DEVICES, sizeof *f.caps), diffad_alloc_array(MAX_DEVICES, sizeof *f.platform),
+                diffad_alloc_array(MAX_DEVICES, sizeof *f.id), 0 };
+    if (!f.caps || !f.platform || !f.id) {
+        diffad_release(f.caps);
+        diffad_release(f.platform);
+        diffad_release(f.id);
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "devices: no host memory for the list");
     }
-    if (diffad_cl.GetPlatformIDs(MAX_PLATFORMS, p, &np) != CL_SUCCESS)      /* -1001: no driver, a normal answer */
-        np = 0;
-    for (cl_uint i = 0; i < np && i < MAX_PLATFORMS; i++) {
-        cl_device_id d[MAX_DEVICES];
-        cl_uint      nd = 0;
-        if (diffad_cl.GetDeviceIDs(p[i], CL_DEVICE_TYPE_ALL, MAX_DEVICES, d, &nd) != CL_SUCCESS)
-            continue;
-        for (cl_uint k = 0; k < nd && k < MAX_DEVICES && total < MAX_DEVICES; k++, total++) {
-            read_caps(p[i], d[k], (int)i, (int)k, &(*list)[total]);
-            (*platforms)[total] = p[i];
-            (*ids)[total]       = d[k];
-        }
-    }
-    *count = total;
+    atomic_store(&is_used, true);
+    const cl_int code = diffad_cl.GetPlatformIDs(MAX_PLATFORMS, p, &n);
+    if (code != CL_SUCCESS && code != PLATFORM_NOT_FOUND)
+        diffad_log(DIFFAD_LOG_WARNING, "no platforms: %s (%d): %s", diffad_cl_error_name(code), (int)code, diffad_cl_error_hint(code));
+    for (cl_uint i = 0; code == CL_SUCCESS && i < n && i < MAX_PLATFORMS; i++)
+        scan_platform(p[i], (int)i, &f);
+    *list      = f.caps;
+    *platforms = f.platform;
+    *ids       = f.id;
+    *count     = f.count;
     return DIFFAD_OK;
 }
 

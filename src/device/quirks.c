@@ -18,6 +18,18 @@ static const quirk quirks[] = {
     { "Clover", NULL, no_fp16, "clover has no complete half support" },
 };
 
+/* Drivers in wide use that return errors; others have crashed or hung in the first call (see probe.c). */
+static const char *const trusted[] = { "Portable Computing Language", "NVIDIA CUDA", "AMD Accelerated Parallel Processing", "Intel(R) OpenCL",
+                                       "Apple" };
+
+bool diffad_quirks_is_trusted(const diffad_caps *caps)
+{
+    for (size_t i = 0; i < sizeof trusted / sizeof trusted[0]; i++)
+        if (strncmp(caps->platform, trusted[i], strlen(trusted[i])) == 0)
+            return true;
+    return false;
+}
+
 const char *diffad_quirks_apply(diffad_caps *caps)
 {
     const char *reason = NULL;

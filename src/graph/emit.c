@@ -58,9 +58,14 @@ diffad_status plan_add_launch(diffad_plan *p, const diffad_launch *l)
     int64_t        *count = pro ? &p->n_prologue : &p->n_launches, *cap = pro ? &p->cap_prologue : &p->cap_launches;
     if (!diffad_grow(list, *count, cap, sizeof **list))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
-    for (int i = 0; i < l->n_args && !pro; i++)
-        if (l->arg[i].kind == DIFFAD_ARG_MEM)
+    for (int i = 0; i < l->n_args; i++) {
+        if (l->arg[i].kind != DIFFAD_ARG_MEM)
+            continue;
+        if (pro && p->mem[l->arg[i].mem].kind == PLAN_MEM_TEMP)
+            DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "kernel %s: packing touches memory that is shared with other nodes", l->kernel);
+        if (!pro)
             touch(&p->mem[l->arg[i].mem], (int32_t)*count);
+    }
     (*list)[(*count)++] = *l;
     return DIFFAD_OK;
 }
@@ -80,9 +85,10 @@ diffad_status diffad_emit_scratch(diffad_emit *e, int64_t count, int element, in
 diffad_status diffad_emit_pack(diffad_emit *e, const diffad_node *n, int i, const char *key, int64_t count, int32_t *mem, bool *fresh)
 {
     diffad_plan        *p = e->plan;
-    const diffad_value *v = n->in[i];
+    const diffad_value *v = n->in[i], *root = p->graph->value[p->value[v->id].root];
     *fresh = true;
-    if (v->kind != DIFFAD_VALUE_BOUND || p->value[v->id].is_written)      /* changes within the run: packed in its place */
+    if (root->kind != DIFFAD_VALUE_BOUND || p->value[root->id].is_written ||      /* changes within the run: packed in its place */
+        p->mem[e->in[i].mem].kind != PLAN_MEM_FIXED)
         return plan_new_mem(p, PLAN_MEM_TEMP, count * 4, 4, -1, mem);
     for (int64_t k = 0; k < p->n_packs; k++)
         if (p->pack[k].value == v->id && strcmp(p->pack[k].key, key) == 0) {
@@ -92,9 +98,9 @@ diffad_status diffad_emit_pack(diffad_emit *e, const diffad_node *n, int i, cons
         }
     if (!diffad_grow(&p->pack, p->n_packs, &p->cap_packs, sizeof *p->pack))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
-    DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_PACK, count * 4, 4, -1, mem));
+    DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_PACK, count * 4, 4, root->id, mem));
     plan_pack *pack = &p->pack[p->n_packs++];
-    *pack = (plan_pack){ .value = v->id, .mem = *mem, .tensor = *v->slot, .first = p->n_prologue };
+    *pack = (plan_pack){ .value = v->id, .mem = *mem, .tensor = *root->slot, .first = p->n_prologue };
     snprintf(pack->key, sizeof pack->key, "%s", key);
     p->is_packing = true;
     return DIFFAD_OK;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool env_is_on(const char *name)
+bool plan_env_is_on(const char *name)
 {
     const char *v = diffad_sys.getenv(name);
     return v && *v && strcmp(v, "0") != 0;
@@ -25,28 +25,26 @@ static diffad_status run_packs(diffad_plan *p)
     return DIFFAD_OK;
 }
 
-static diffad_status run_traced(diffad_plan *p)
+static diffad_status enqueue_traced(diffad_plan *p, int64_t i, cl_event *event)
 {
-    for (int64_t i = 0; i < p->n_launches; i++) {
-        const diffad_launch *l = &p->frozen[i].launch;
-        diffad_log(DIFFAD_LOG_INFO, "trace: launch %lld: %s of %s", (long long)i, l->kernel, l->program);
-        DIFFAD_TRY(diffad_frozen_enqueue(p->dev, &p->frozen[i], p->place, NULL));
-        const diffad_status st = diffad_device_wait(p->dev);
-        if (st != DIFFAD_OK)
-            return diffad_fail_context(st, "launch %lld, kernel %s of %s", (long long)i, l->kernel, l->program);
-    }
-    return DIFFAD_OK;
+    const diffad_launch *l = &p->frozen[i].launch;
+    diffad_log(DIFFAD_LOG_INFO, "trace: launch %lld: %s of %s", (long long)i, l->kernel, l->program);
+    diffad_status st = diffad_frozen_enqueue(p->dev, &p->frozen[i], p->place, event);
+    if (st == DIFFAD_OK)
+        st = diffad_device_wait(p->dev);
+    return st == DIFFAD_OK ? st : diffad_fail_context(st, "launch %lld, kernel %s of %s", (long long)i, l->kernel, l->program);
 }
 
-static diffad_status run_profiled(diffad_plan *p)
+diffad_status plan_enqueue(diffad_plan *p, int64_t first, int64_t count)
 {
-    if (!p->event && !(p->event = diffad_alloc_array((size_t)p->n_launches + 1, sizeof *p->event)))
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "profile: no host memory");
-    for (int64_t i = 0; i < p->n_launches; i++) {
-        if (p->event[i])
-            diffad_cl.ReleaseEvent(p->event[i]);
-        p->event[i] = NULL;
-        DIFFAD_TRY(diffad_frozen_enqueue(p->dev, &p->frozen[i], p->place, &p->event[i]));
+    const bool is_traced = plan_env_is_on("DIFFAD_TRACE");
+    for (int64_t i = first; i < first + count; i++) {
+        cl_event *event = p->event ? &p->event[i] : NULL;
+        if (event && *event)
+            diffad_cl.ReleaseEvent(*event);
+        if (event)
+            *event = NULL;
+        DIFFAD_TRY(is_traced ? enqueue_traced(p, i, event) : diffad_frozen_enqueue(p->dev, &p->frozen[i], p->place, event));
     }
     return DIFFAD_OK;
 }
@@ -65,22 +63,22 @@ static diffad_status after_first_run(diffad_plan *p)
     return DIFFAD_OK;
 }
 
+/* Before the run: where it fails half-way, what was written may have changed all the same. */
+static void count_writes(diffad_plan *p)
+{
+    for (int64_t i = 0; i < p->graph->n_values; i++)
+        if (p->value[i].is_written && p->value[i].plain.mem >= 0 && p->mem[p->value[i].plain.mem].tensor)
+            p->mem[p->value[i].plain.mem].tensor->version++;
+}
+
 diffad_status diffad_plan_run(diffad_plan *p)
 {
-    if (p->dev->is_broken)
-        DIFFAD_FAIL(DIFFAD_ERR_DEVICE, "%s failed earlier: start again", p->dev->caps.name);
+    DIFFAD_TRY(diffad_device_usable(p->dev));
+    if (p->dev->has_profiling && !p->event && !(p->event = diffad_alloc_array((size_t)p->n_launches + 1, sizeof *p->event)))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "profile: no host memory");
     DIFFAD_TRY(run_packs(p));
-    if (p->dev->has_profiling) {
-        DIFFAD_TRY(run_profiled(p));
-    } else if (env_is_on("DIFFAD_TRACE")) {
-        DIFFAD_TRY(run_traced(p));
-    } else {
-        for (int64_t i = 0; i < p->n_launches; i++)
-            DIFFAD_TRY(diffad_frozen_enqueue(p->dev, &p->frozen[i], p->place, NULL));
-    }
-    for (int64_t i = 0; i < p->graph->n_values; i++)
-        if (p->value[i].is_written && p->graph->value[i]->kind == DIFFAD_VALUE_BOUND)
-            (*p->graph->value[i]->slot)->version++;
+    count_writes(p);
+    DIFFAD_TRY(p->is_checked ? plan_run_checked(p) : plan_enqueue(p, 0, p->n_launches));
     if (!p->has_run)
         return after_first_run(p);
     return diffad_device_check(p->dev, diffad_cl.Flush(p->dev->queue), "flush");
@@ -88,8 +86,9 @@ diffad_status diffad_plan_run(diffad_plan *p)
 
 /* ---- checks ---- */
 
-static diffad_status read_bytes(diffad_plan *p, const diffad_place *from, int64_t before, size_t bytes, void *to)
+diffad_status plan_read(diffad_plan *p, const diffad_place *from, int64_t before, size_t bytes, void *to)
 {
+    DIFFAD_TRY(diffad_device_usable(p->dev));
     return diffad_device_check(p->dev, diffad_cl.EnqueueReadBuffer(p->dev->queue, from->buffer, CL_TRUE,
                                                                   (size_t)((int64_t)from->offset + before), bytes, to, 0, NULL, NULL), "read");
 }
@@ -109,10 +108,10 @@ diffad_status diffad_plan_check_guards(diffad_plan *p, bool *intact, char *where
     uint32_t canary[PLAN_GUARD_BYTES / 4];
     *intact = true;
     for (int64_t i = 0; p->options.guard && i < p->n_mems && *intact; i++) {
-        if (p->mem[i].kind != PLAN_MEM_TEMP || p->mem[i].first < 0)
+        if (p->mem[i].kind == PLAN_MEM_FIXED || !p->place[i].buffer)
             continue;
         for (int side = 0; side < 2; side++) {
-            DIFFAD_TRY(read_bytes(p, &p->place[i], side ? p->mem[i].bytes : -PLAN_GUARD_BYTES, sizeof canary, canary));
+            DIFFAD_TRY(plan_read(p, &p->place[i], side ? p->mem[i].bytes : -PLAN_GUARD_BYTES, sizeof canary, canary));
             for (int k = 0; k < PLAN_GUARD_BYTES / 4; k++)
                 *intact = *intact && canary[k] == 0xC0DEC0DEu;
         }
@@ -140,13 +139,13 @@ diffad_status diffad_plan_check_lanes(diffad_plan *p, bool *zero, char *where, s
     for (int64_t i = 0; i < p->graph->n_values && *zero; i++) {
         const diffad_value   *v = p->graph->value[i];
         const diffad_operand *o = &p->value[i].blocked;
-        if (o->mem < 0 || !p->options.no_sharing)
+        if (o->mem < 0 || !p->options.no_sharing || !p->place[o->mem].buffer)
             continue;
         const size_t size = (size_t)diffad_layout_count(v, o->block) * sizeof(float);
         float       *x = diffad_alloc(size);
         if (!x)
             DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "check: no host memory");
-        const diffad_status st = read_bytes(p, &p->place[o->mem], o->offset * 4, size, x);
+        const diffad_status st = plan_read(p, &p->place[o->mem], o->offset * 4, size, x);
         *zero = st == DIFFAD_OK && lanes_are_zero(x, v, o->block);
         diffad_release(x);
         DIFFAD_TRY(st);

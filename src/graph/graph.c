@@ -11,6 +11,7 @@ diffad_status diffad_graph_create(diffad_graph **out)
     diffad_graph *g = diffad_alloc(sizeof *g);
     if (!g)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "graph: no host memory");
+    g->given.is_text = g->own.is_text = true;
     *out = g;
     return DIFFAD_OK;
 }
@@ -21,7 +22,9 @@ void diffad_graph_destroy(diffad_graph *g)
         return;
     diffad_release(g->value);
     diffad_release(g->node);
-    diffad_release(g->alias);
+    graph_index_release(&g->given);
+    graph_index_release(&g->own);
+    graph_index_release(&g->bound);
     diffad_arena_release(&g->arena);
     diffad_release(g);
 }
@@ -77,21 +80,43 @@ diffad_dtype diffad_val_type(const diffad_graph *g, diffad_val v)
     return value ? value->type : DIFFAD_F32;
 }
 
+/* Inputs and outputs are found by name in a plan, so their names differ; bound values may share one. */
+static char *keep_name(diffad_graph *g, const char *what, const char *name, int32_t id, bool is_bound)
+{
+    const int32_t other = name ? graph_index_get(&g->own, name) : -1;
+    if (!name || (other >= 0 && g->value[other]->kind != DIFFAD_VALUE_BOUND && !is_bound)) {
+        diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s %s: %s", what, name ? name : "", name ? "there is an input or output of this name"
+                                                                                        : "it needs a name");
+        return NULL;
+    }
+    char *kept = diffad_arena_strdup(&g->arena, name);
+    if (!kept || (other < 0 && !graph_index_put(&g->own, kept, id))) {
+        fail_memory(g);
+        return NULL;
+    }
+    return kept;
+}
+
 static diffad_val leaf(diffad_graph *g, const char *name, diffad_dtype type, diffad_shape shape, diffad_tensor **slot)
 {
     char text[64];
     if (g->status != DIFFAD_OK)
         return diffad_none();
     if (diffad_shape_count(&shape) < 1)
-        return diffad_graph_fail(g, DIFFAD_ERR_SHAPE, "%s: shape %s has no elements or too many", name,
+        return diffad_graph_fail(g, DIFFAD_ERR_SHAPE, "%s: shape %s has no elements or too many", name ? name : "",
                                  diffad_shape_text(&shape, text, sizeof text));
-    diffad_value *v    = new_value(g, type, &shape);
-    char         *kept = v ? diffad_arena_strdup(&g->arena, name) : NULL;
-    if (!kept)
+    diffad_value *v = new_value(g, type, &shape);
+    if (!v)
         return fail_memory(g);
-    v->name = kept;
     v->slot = slot;
     v->kind = slot ? DIFFAD_VALUE_BOUND : DIFFAD_VALUE_INPUT;
+    v->name = "";                                            /* never NULL in a leaf, also of a failed graph */
+    char *kept = keep_name(g, slot ? "bound value" : "input", name, v->id, slot != NULL);
+    if (!kept)
+        return diffad_none();
+    v->name = kept;
+    if (slot && !graph_index_put(&g->bound, slot, v->id))
+        return fail_memory(g);
     return (diffad_val){ v->id };
 }
 
@@ -102,49 +127,58 @@ diffad_val diffad_input(diffad_graph *g, const char *name, diffad_dtype type, di
 
 diffad_val diffad_bound(diffad_graph *g, const char *name, diffad_dtype type, diffad_shape shape, diffad_tensor **slot)
 {
-    for (int64_t i = 0; slot && i < g->n_values; i++)       /* one value per tensor: what writes it is seen by all */
-        if (g->value[i]->slot == slot)
-            return (diffad_val){ g->value[i]->id };
-    return leaf(g, name, type, shape, slot);
+    char          have[64], want[64];
+    const int32_t id = slot ? graph_index_get(&g->bound, slot) : -1;
+    if (!slot)
+        return diffad_graph_fail(g, DIFFAD_ERR_USAGE, "bound value %s: it needs a slot", name ? name : "");
+    if (id < 0)
+        return leaf(g, name, type, shape, slot);
+    const diffad_value *v = g->value[id];                   /* one value per slot: what writes it is seen by all */
+    if (v->type != type || !diffad_shape_equal(&v->shape, &shape))
+        return diffad_graph_fail(g, DIFFAD_ERR_SHAPE, "bound value %s: %s %s, but its tensor serves as %s, %s %s, already", name,
+                                 diffad_dtype_name(type), diffad_shape_text(&shape, want, sizeof want), v->name,
+                                 diffad_dtype_name(v->type), diffad_shape_text(&v->shape, have, sizeof have));
+    return g->status == DIFFAD_OK ? (diffad_val){ id } : diffad_none();
+}
+
+static bool is_foreign(diffad_graph *g, diffad_val v, const char *where)
+{
+    if (v.id < g->n_values)
+        return false;
+    diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s: the value belongs to another graph", where);
+    return true;
 }
 
 void diffad_output(diffad_graph *g, const char *name, diffad_val v)
 {
-    if (g->status != DIFFAD_OK || v.id < 0)
+    if (g->status != DIFFAD_OK || v.id < 0 || is_foreign(g, v, "output"))
         return;
     diffad_value *value = g->value[v.id];
     if (value->kind != DIFFAD_VALUE_NODE || value->is_output) {
-        if (value->is_output && value->name && strcmp(value->name, name) == 0)
-            return;
-        diffad_graph_fail(g, DIFFAD_ERR_USAGE, "output %s: the value is an input or has a name (%s) already", name, value->name);
+        if (!value->is_output || !name || strcmp(value->name, name) != 0)
+            diffad_graph_fail(g, DIFFAD_ERR_USAGE, "output %s: the value is %s %s already", name ? name : "",
+                              value->is_output ? "output" : "input or bound value", value->name);
         return;
     }
-    if (!(value->name = diffad_arena_strdup(&g->arena, name)))
-        fail_memory(g);
-    value->is_output = true;
+    if ((value->name = keep_name(g, "output", name, v.id, false)))
+        value->is_output = true;
 }
 
 void diffad_name(diffad_graph *g, diffad_val v, const char *name)
 {
-    if (g->status != DIFFAD_OK || v.id < 0)
+    if (g->status != DIFFAD_OK || v.id < 0 || !name || is_foreign(g, v, "name"))
         return;
     char *kept = diffad_arena_strdup(&g->arena, name);
-    if (!kept || !diffad_grow(&g->alias, g->n_aliases, &g->cap_aliases, sizeof *g->alias)) {
+    if (!kept || !graph_index_put(&g->given, kept, v.id))
         fail_memory(g);
-        return;
-    }
-    g->alias[g->n_aliases++] = (diffad_alias_name){ kept, v };
+    else
+        g->scope = kept;
 }
 
 diffad_val diffad_find(const diffad_graph *g, const char *name)
 {
-    for (int64_t i = g->n_aliases - 1; i >= 0; i--)
-        if (strcmp(g->alias[i].name, name) == 0)
-            return g->alias[i].v;
-    for (int64_t i = 0; i < g->n_values; i++)
-        if (g->value[i]->name && strcmp(g->value[i]->name, name) == 0)
-            return (diffad_val){ g->value[i]->id };
-    return diffad_none();
+    const int32_t given = graph_index_get(&g->given, name);
+    return (diffad_val){ given >= 0 ? given : graph_index_get(&g->own, name) };
 }
 
 /* ---- nodes ---- */
@@ -158,10 +192,23 @@ static bool take_inputs(diffad_graph *g, diffad_node *n, int n_in, const diffad_
             diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s: input %d is missing", n->op->name, i);
             return false;
         }
+        if (is_foreign(g, v, n->op->name))
+            return false;
         n->x[i]  = v.id < 0 ? diffad_none() : v;
         n->in[i] = value_of(g, v);
     }
     n->n_in = n->op->n_in;
+    return true;
+}
+
+static bool writes_state_only(diffad_graph *g, const diffad_node *n)
+{
+    for (int i = 0; i < n->n_in; i++)
+        if ((n->op->writes >> i & 1u) && n->in[i] && n->in[i]->kind != DIFFAD_VALUE_BOUND) {
+            diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s: input %d%s%s is written, so it must be a bound value", n->op->name, i,
+                              n->in[i]->name ? " " : "", n->in[i]->name ? n->in[i]->name : "");
+            return false;
+        }
     return true;
 }
 
@@ -173,6 +220,8 @@ static bool add_outputs(diffad_graph *g, diffad_node *n)
         diffad_graph_fail(g, st, "%s", diffad_error_detail());
         return false;
     }
+    if (!writes_state_only(g, n))
+        return false;
     for (int k = 0; k < n->op->n_out; k++) {
         char text[64];
         if (diffad_shape_count(&out[k].shape) < 1) {
@@ -203,7 +252,7 @@ diffad_val diffad_apply(diffad_graph *g, const diffad_op *op, const void *attr, 
         return fail_memory(g);
     n->op = op;
     n->id = (int32_t)g->n_nodes;
-    n->scope = g->n_aliases ? g->alias[g->n_aliases - 1].name : NULL;
+    n->scope = g->scope;
     if (op->attr_size && !(n->attr = attr ? diffad_arena_copy(&g->arena, attr, op->attr_size)
                                           : diffad_arena_alloc(&g->arena, op->attr_size)))
         return fail_memory(g);

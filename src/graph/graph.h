@@ -3,9 +3,8 @@
 #define DIFFAD_GRAPH_INTERNAL_H
 
 #include "base/arena.h"
+#include "graph/index.h"
 #include "graph/op.h"
-
-typedef struct diffad_alias_name { const char *name; diffad_val v; } diffad_alias_name;
 
 struct diffad_graph {
     diffad_arena        arena;
@@ -13,8 +12,10 @@ struct diffad_graph {
     int64_t             n_values, cap_values;
     diffad_node       **node;
     int64_t             n_nodes, cap_nodes;
-    diffad_alias_name  *alias;
-    int64_t             n_aliases, cap_aliases;
+    graph_index         given;         /* names of diffad_name, the latest of each */
+    graph_index         own;           /* names of inputs, outputs and bound values, the first of each */
+    graph_index         bound;         /* by slot */
+    const char         *scope;         /* the latest of diffad_name */
     diffad_status       status;
     char                detail[512];
 };

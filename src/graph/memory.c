@@ -14,6 +14,9 @@ typedef struct slot {
 
 enum { MAX_BLOCKS = 256 };
 
+/* The slots placed in one buffer so far, by offset. */
+typedef struct block { slot *at; int64_t count, capacity, bytes; } block;
+
 static int larger_first(const void *a, const void *b)
 {
     const slot *x = a, *y = b;
@@ -22,59 +25,63 @@ static int larger_first(const void *a, const void *b)
     return x->mem < y->mem ? -1 : 1;
 }
 
-static int by_offset(const void *a, const void *b)
+/* Lowest offset in `b` where s fits beside those that live when it does, or -1. */
+static int64_t fit(const slot *s, const block *b, int64_t limit)
 {
-    const slot *x = *(slot *const *)a, *y = *(slot *const *)b;
-    return x->offset < y->offset ? -1 : x->offset > y->offset;
-}
-
-/* Lowest offset in `block` where s fits beside the slots placed before it, or -1. */
-static int64_t fit(slot *s, slot *placed, int64_t n, int32_t block, int64_t limit, slot **scratch)
-{
-    int64_t count = 0, at = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (placed[i].block == block && placed[i].first <= s->last && s->first <= placed[i].last)
-            scratch[count++] = &placed[i];
-    qsort(scratch, (size_t)count, sizeof *scratch, by_offset);
-    for (int64_t i = 0; i < count; i++) {
-        if (scratch[i]->offset - at >= s->bytes)
+    int64_t at = 0;
+    for (int64_t i = 0; i < b->count; i++) {
+        const slot *o = &b->at[i];
+        if (o->first > s->last || s->first > o->last)
+            continue;
+        if (o->offset - at >= s->bytes)
             break;
-        const int64_t end = scratch[i]->offset + scratch[i]->bytes;
-        if (end > at)
-            at = end;
+        if (o->offset + o->bytes > at)
+            at = o->offset + o->bytes;
     }
     return at + s->bytes <= limit ? at : -1;
 }
 
-static diffad_status place_slots(diffad_plan *p, slot *slots, int64_t n, int64_t limit, int64_t *block_bytes, int *n_blocks)
+static bool insert(block *b, const slot *s)
 {
-    slot **scratch = diffad_alloc_array((size_t)n + 1, sizeof *scratch);
-    if (!scratch)
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
-    diffad_status st = DIFFAD_OK;
-    for (int64_t i = 0; i < n && st == DIFFAD_OK; i++) {
-        int64_t at = -1;
-        for (slots[i].block = 0; slots[i].block < MAX_BLOCKS && at < 0; slots[i].block++) {
-            const int32_t b = slots[i].block;
-            at = fit(&slots[i], slots, i, b, b == *n_blocks && slots[i].bytes > limit ? slots[i].bytes : limit, scratch);
-        }
-        slots[i].block--;
-        slots[i].offset = at;
-        if (at < 0)
-            st = diffad_fail(DIFFAD_ERR_MEMORY, "plan: more than %d blocks of %lld MiB are needed on %s", MAX_BLOCKS,
-                             (long long)(limit >> 20), p->dev->caps.name);
-        else {
-            if (slots[i].block >= *n_blocks)
-                *n_blocks = slots[i].block + 1;
-            if (at + slots[i].bytes > block_bytes[slots[i].block])
-                block_bytes[slots[i].block] = at + slots[i].bytes;
-        }
+    if (!diffad_grow(&b->at, b->count, &b->capacity, sizeof *b->at))
+        return false;
+    int64_t lo = 0, hi = b->count;
+    while (lo < hi) {
+        const int64_t mid = (lo + hi) / 2;
+        if (b->at[mid].offset <= s->offset)
+            lo = mid + 1;
+        else
+            hi = mid;
     }
-    diffad_release(scratch);
-    return st;
+    memmove(&b->at[lo + 1], &b->at[lo], (size_t)(b->count - lo) * sizeof *b->at);
+    b->at[lo] = *s;
+    b->count++;
+    if (s->offset + s->bytes > b->bytes)
+        b->bytes = s->offset + s->bytes;
+    return true;
 }
 
-static diffad_status allocate(diffad_plan *p, const int64_t *block_bytes, int n_blocks)
+static diffad_status place_slots(diffad_plan *p, slot *slots, int64_t n, int64_t limit, block *blocks, int *n_blocks)
+{
+    for (int64_t i = 0; i < n; i++) {
+        slot *s = &slots[i];
+        s->offset = -1;
+        for (int32_t b = 0; s->offset < 0 && b <= *n_blocks && b < MAX_BLOCKS; b++) {
+            s->block  = b;
+            s->offset = fit(s, &blocks[b], b == *n_blocks && s->bytes > limit ? s->bytes : limit);
+        }
+        if (s->offset < 0)
+            DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: more than %d blocks of %lld MiB are needed on %s: use a smaller batch", MAX_BLOCKS,
+                        (long long)(limit >> 20), p->dev->caps.name);
+        if (s->block == *n_blocks)
+            (*n_blocks)++;
+        if (!insert(&blocks[s->block], s))
+            DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
+    }
+    return DIFFAD_OK;
+}
+
+static diffad_status allocate(diffad_plan *p, const block *blocks, int n_blocks)
 {
     int64_t n_packs = 0;
     for (int64_t i = 0; i < p->n_mems; i++)
@@ -84,68 +91,88 @@ static diffad_status allocate(diffad_plan *p, const int64_t *block_bytes, int n_
     if (!p->buffer || !p->buffer_bytes)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
     for (int b = 0; b < n_blocks; b++) {
-        DIFFAD_TRY(diffad_buffer_create(p->dev, (size_t)block_bytes[b], &p->buffer[b]));
-        p->buffer_bytes[b] = (size_t)block_bytes[b];
-        p->shared_bytes += (size_t)block_bytes[b];
+        DIFFAD_TRY(diffad_buffer_create(p->dev, (size_t)blocks[b].bytes, &p->buffer[b]));
+        p->buffer_bytes[b] = (size_t)blocks[b].bytes;
+        p->shared_bytes += (size_t)blocks[b].bytes;
         p->n_buffers++;
     }
     for (int64_t i = 0; i < p->n_mems; i++)
         if (p->mem[i].kind == PLAN_MEM_PACK) {
-            DIFFAD_TRY(diffad_buffer_create(p->dev, (size_t)p->mem[i].bytes, &p->buffer[p->n_buffers]));
-            p->place[i] = (diffad_place){ p->buffer[p->n_buffers], 0 };
-            p->buffer_bytes[p->n_buffers++] = (size_t)p->mem[i].bytes;
-            p->fixed_bytes += (size_t)p->mem[i].bytes;
+            const int64_t margin = p->options.guard ? PLAN_GUARD_BYTES : 0;
+            const size_t  bytes  = (size_t)(p->mem[i].bytes + 2 * margin);
+            DIFFAD_TRY(diffad_buffer_create(p->dev, bytes, &p->buffer[p->n_buffers]));
+            p->place[i] = (diffad_place){ p->buffer[p->n_buffers], (size_t)margin };
+            p->buffer_bytes[p->n_buffers++] = bytes;
+            p->fixed_bytes += bytes;
         } else if (p->mem[i].kind == PLAN_MEM_FIXED) {
             p->place[i] = (diffad_place){ p->mem[i].tensor->buffer, 0 };
         }
     return DIFFAD_OK;
 }
 
-static diffad_status fill_guards(diffad_plan *p, const slot *s)
+/* Canaries before and behind each object that is the plan's own. */
+static diffad_status fill_guards(diffad_plan *p)
 {
     const cl_uint canary = 0xC0DEC0DEu;
-    const size_t  begin = (size_t)s->offset, end = (size_t)(s->offset + s->bytes);
-    const size_t  inner = begin + PLAN_GUARD_BYTES, after = inner + (size_t)p->mem[s->mem].bytes;
-    cl_int        code = diffad_cl.EnqueueFillBuffer(p->dev->queue, p->buffer[s->block], &canary, 4, begin, inner - begin, 0, NULL, NULL);
-    if (code == CL_SUCCESS)
-        code = diffad_cl.EnqueueFillBuffer(p->dev->queue, p->buffer[s->block], &canary, 4, after, end - after, 0, NULL, NULL);
+    cl_int        code = CL_SUCCESS;
+    for (int64_t i = 0; i < p->n_mems && code == CL_SUCCESS; i++) {
+        const diffad_place *at = &p->place[i];
+        if (p->mem[i].kind == PLAN_MEM_FIXED || !at->buffer)
+            continue;
+        code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4, at->offset - PLAN_GUARD_BYTES, PLAN_GUARD_BYTES, 0, NULL, NULL);
+        if (code == CL_SUCCESS)
+            code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4, at->offset + (size_t)p->mem[i].bytes,
+                                               PLAN_GUARD_BYTES, 0, NULL, NULL);
+    }
     return diffad_device_check(p->dev, code, "fill guards");
 }
 
-diffad_status plan_lay_out(diffad_plan *p)
+/* The objects that share memory, each with its life. */
+static int64_t collect(const diffad_plan *p, slot *slots, int64_t *largest)
 {
-    int64_t block_bytes[MAX_BLOCKS] = { 0 }, n = 0, largest = 0;
-    int     n_blocks = 0;
-    const int64_t guard = p->options.guard ? PLAN_GUARD_BYTES : 0;
-    slot   *slots = diffad_alloc_array((size_t)p->n_mems + 1, sizeof *slots);
-    p->place = diffad_alloc_array((size_t)p->n_mems + 1, sizeof *p->place);
-    diffad_status st = slots && p->place ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "plan: no host memory");
-    for (int64_t i = 0; st == DIFFAD_OK && i < p->n_mems; i++) {
+    const int64_t margin = p->options.guard ? PLAN_GUARD_BYTES : 0;
+    int64_t       n = 0;
+    for (int64_t i = 0; i < p->n_mems; i++) {
         const plan_mem *m = &p->mem[i];
         if (m->kind != PLAN_MEM_TEMP || m->first < 0)
             continue;
-        slots[n] = (slot){ .mem = (int32_t)i, .first = m->first, .last = m->last, .bytes = diffad_round_up(m->bytes + 2 * guard, PLAN_ALIGN) };
+        slots[n] = (slot){ .mem = (int32_t)i, .first = m->first, .last = m->last, .bytes = diffad_round_up(m->bytes + 2 * margin, PLAN_ALIGN) };
         if (p->options.no_sharing) {
             slots[n].first = 0;
             slots[n].last  = INT32_MAX;
         }
-        largest = slots[n].bytes > largest ? slots[n].bytes : largest;
+        *largest = slots[n].bytes > *largest ? slots[n].bytes : *largest;
         n++;
     }
-    const int64_t cap = (int64_t)1 << 31;
-    int64_t limit = p->dev->caps.max_alloc < (uint64_t)cap ? (int64_t)p->dev->caps.max_alloc / PLAN_ALIGN * PLAN_ALIGN : cap;
-    limit = largest > limit && (uint64_t)largest <= p->dev->caps.max_alloc ? largest : limit;
+    return n;
+}
+
+diffad_status plan_lay_out(diffad_plan *p)
+{
+    const int64_t cap = (int64_t)1 << 31, margin = p->options.guard ? PLAN_GUARD_BYTES : 0;
+    const uint64_t most = p->dev->caps.max_alloc;
+    int64_t n = 0, largest = 0;
+    int     n_blocks = 0;
+    slot   *slots  = diffad_alloc_array((size_t)p->n_mems + 1, sizeof *slots);
+    block  *blocks = diffad_alloc_array(MAX_BLOCKS, sizeof *blocks);
+    p->place = diffad_alloc_array((size_t)p->n_mems + 1, sizeof *p->place);
+    diffad_status st = slots && blocks && p->place ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "plan: no host memory");
     if (st == DIFFAD_OK) {
+        n = collect(p, slots, &largest);
+        int64_t limit = most < (uint64_t)cap ? (int64_t)most / PLAN_ALIGN * PLAN_ALIGN : cap;
+        limit = largest > limit && (uint64_t)largest <= most ? largest : limit;
         qsort(slots, (size_t)n, sizeof *slots, larger_first);
-        st = place_slots(p, slots, n, limit, block_bytes, &n_blocks);
+        st = place_slots(p, slots, n, limit, blocks, &n_blocks);
     }
     if (st == DIFFAD_OK)
-        st = allocate(p, block_bytes, n_blocks);
-    for (int64_t i = 0; st == DIFFAD_OK && i < n; i++) {
-        p->place[slots[i].mem] = (diffad_place){ p->buffer[slots[i].block], (size_t)(slots[i].offset + guard) };
-        if (guard)
-            st = fill_guards(p, &slots[i]);
-    }
+        st = allocate(p, blocks, n_blocks);
+    for (int64_t i = 0; st == DIFFAD_OK && i < n; i++)
+        p->place[slots[i].mem] = (diffad_place){ p->buffer[slots[i].block], (size_t)(slots[i].offset + margin) };
+    if (st == DIFFAD_OK && p->options.guard)
+        st = fill_guards(p);
+    for (int b = 0; blocks && b < MAX_BLOCKS; b++)
+        diffad_release(blocks[b].at);
+    diffad_release(blocks);
     diffad_release(slots);
     return st;
 }

@@ -85,13 +85,14 @@ static diffad_status operand_out(diffad_emit *e, const diffad_node *n, int k, bo
             o.mem = e->in[i].mem;
             p->mem[o.mem].reads_left = 1;      /* this node's own read, counted down below */
         }
-    if (o.mem < 0 && v->is_output && !blocked)
+    if (o.mem < 0 && v->is_output && !blocked && !p->options.guard)
         DIFFAD_TRY(own_tensor(p, v, &o.mem));
     else if (o.mem < 0)
         DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_TEMP, diffad_layout_count(v, block) * (int64_t)diffad_dtype_bytes(v->type),
                                 (int)diffad_dtype_bytes(v->type), v->id, &o.mem));
     p->mem[o.mem].reads_left += pv->reads;
     *(blocked ? &pv->blocked : &pv->plain) = o;
+    pv->is_home_blocked = blocked;
     e->out[k] = o;
     return DIFFAD_OK;
 }
@@ -131,6 +132,13 @@ static const diffad_way *choose_way(const diffad_emit *e, const diffad_node *n)
     return NULL;
 }
 
+/* State is written where it lies: in the plain tensor. */
+static void keep_state_plain(const diffad_node *n, bool *in)
+{
+    for (int i = 0; i < n->n_in; i++)
+        in[i] = in[i] && !(n->op->writes >> i & 1u);
+}
+
 static void choose_layout(const diffad_emit *e, const diffad_node *n, const diffad_way *w, bool *in, bool *out)
 {
     const diffad_plan *p = e->plan;
@@ -140,6 +148,7 @@ static void choose_layout(const diffad_emit *e, const diffad_node *n, const diff
         return;
     if (w->layout == DIFFAD_LAYOUT_OWN) {
         w->choose(n, e->caps, in, out);
+        keep_state_plain(n, in);
         return;
     }
     bool blocked = w->layout == DIFFAD_LAYOUT_BLOCKED;
@@ -150,6 +159,7 @@ static void choose_layout(const diffad_emit *e, const diffad_node *n, const diff
         in[i] = blocked && (n->op->maps_in >> i & 1u) && is_map(n->in[i]);
     for (int k = 0; k < n->op->n_out; k++)
         out[k] = blocked && (n->op->maps_out >> k & 1u) && is_map(n->out[k]);
+    keep_state_plain(n, in);
 }
 
 static diffad_status add_step(diffad_plan *p, const diffad_node *n, const diffad_way *way)
@@ -160,17 +170,43 @@ static diffad_status add_step(diffad_plan *p, const diffad_node *n, const diffad
     return DIFFAD_OK;
 }
 
+/* Whether state that alias n shows is written while the alias is still to be read: then it needs a copy of what was. */
+static bool is_overtaken(const diffad_plan *p, const diffad_node *n)
+{
+    const int32_t root = p->value[n->x[0].id].root, last = p->value[n->y[0].id].last_read;
+    if (p->graph->value[root]->kind != DIFFAD_VALUE_BOUND)
+        return false;
+    for (int64_t i = n->id + 1; i < p->graph->n_nodes && i < last; i++) {
+        const diffad_node *w = p->graph->node[i];
+        for (int k = 0; w->op->writes && k < w->n_in; k++)
+            if ((w->op->writes >> k & 1u) && w->x[k].id == root)
+                return true;
+    }
+    return false;
+}
+
 /* An alias takes its input's memory; as an output of the graph it is copied out at the end. */
 static diffad_status emit_alias(diffad_emit *e, const diffad_node *n)
 {
-    diffad_plan   *p = e->plan;
+    diffad_plan   *p  = e->plan;
+    plan_value    *px = &p->value[n->x[0].id], *py = &p->value[n->y[0].id];
     diffad_operand o;
     DIFFAD_TRY(add_step(p, n, NULL));
-    const bool keeps = diffad_shape_equal(&n->in[0]->shape, &n->out[0]->shape) && p->value[n->x[0].id].blocked.mem >= 0 &&
-                       p->value[n->x[0].id].plain.mem < 0;
+    const bool keeps = diffad_shape_equal(&n->in[0]->shape, &n->out[0]->shape) && px->blocked.mem >= 0 && px->plain.mem < 0;
     DIFFAD_TRY(operand_in(e, n->in[0], keeps, &o));
-    *(keeps ? &p->value[n->y[0].id].blocked : &p->value[n->y[0].id].plain) = o;
-    p->mem[o.mem].reads_left += p->value[n->y[0].id].reads - 1;
+    if (is_overtaken(p, n)) {
+        diffad_operand   copy    = { .mem = -1, .offset = 0, .block = o.block };
+        const int        element = (int)diffad_dtype_bytes(n->out[0]->type);
+        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_TEMP, diffad_numel(n->out[0]) * element, element, n->y[0].id, &copy.mem));
+        DIFFAD_TRY(diffad_emit_reorder(e, n->in[0], &o, &copy));
+        p->mem[copy.mem].reads_left = py->reads;
+        o = copy;
+    } else {
+        p->mem[o.mem].reads_left += py->reads - 1;
+        py->root = px->root;
+    }
+    *(keeps ? &py->blocked : &py->plain) = o;
+    py->is_home_blocked = keeps;
     p->step[p->n_steps - 1].count = p->n_launches - p->step[p->n_steps - 1].first;
     return DIFFAD_OK;
 }
@@ -207,36 +243,63 @@ static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
     return DIFFAD_OK;
 }
 
-/* Outputs that ended up blocked, or inside another value's memory, are copied into their tensors. */
+/* Outputs that ended up blocked, or inside another value's memory, are copied into their tensors. Inputs that nothing reads
+ * get theirs, too: callers write them. */
 static diffad_status emit_outputs(diffad_plan *p)
 {
     diffad_emit e = { .plan = p, .caps = &p->dev->caps };
     for (int64_t i = 0; i < p->graph->n_values; i++) {
         const diffad_value *v  = p->graph->value[i];
         plan_value         *pv = &p->value[i];
+        if (v->kind == DIFFAD_VALUE_INPUT && pv->plain.mem < 0)
+            DIFFAD_TRY(place_leaf(p, v));
         if (!v->is_output || (pv->plain.mem >= 0 && p->mem[pv->plain.mem].kind == PLAN_MEM_FIXED && p->mem[pv->plain.mem].value == v->id))
             continue;
         diffad_operand to = { .mem = -1, .offset = 0, .block = 1 };
         DIFFAD_TRY(own_tensor(p, v, &to.mem));
-        DIFFAD_TRY(diffad_emit_reorder(&e, v, pv->plain.mem >= 0 ? &pv->plain : &pv->blocked, &to));
-        pv->plain = to;
+        DIFFAD_TRY(diffad_emit_reorder(&e, v, pv->is_home_blocked ? &pv->blocked : &pv->plain, &to));
+        if (pv->is_home_blocked)
+            pv->plain = to;
+    }
+    return DIFFAD_OK;
+}
+
+/* Two names for one tensor hide from each other what is written. */
+static diffad_status refuse_shared_state(const diffad_plan *p)
+{
+    for (int64_t i = 0; i < p->graph->n_values; i++) {
+        if (!p->value[i].is_written || p->value[i].plain.mem < 0)
+            continue;
+        const diffad_tensor *t = p->mem[p->value[i].plain.mem].tensor;
+        for (int64_t k = 0; k < p->graph->n_values; k++)
+            if (k != i && p->graph->value[k]->kind == DIFFAD_VALUE_BOUND && p->value[k].plain.mem >= 0 &&
+                p->mem[p->value[k].plain.mem].tensor == t)
+                DIFFAD_FAIL(DIFFAD_ERR_USAGE, "plan: bound values %s and %s hold one tensor, and the graph writes it: bind it once",
+                            p->graph->value[i]->name, p->graph->value[k]->name);
     }
     return DIFFAD_OK;
 }
 
 /* ---- building ---- */
 
-static diffad_status count_reads(diffad_plan *p, const bool *live)
+static void count_reads(diffad_plan *p, const bool *live)
 {
     for (int64_t i = 0; i < p->graph->n_values; i++) {
-        p->value[i].plain.mem = p->value[i].blocked.mem = -1;
-        p->value[i].reads     = p->graph->value[i]->is_output ? 1 : 0;
+        const bool is_output = p->graph->value[i]->is_output;
+        p->value[i] = (plan_value){ .plain = { .mem = -1 }, .blocked = { .mem = -1 }, .reads = is_output,
+                                    .last_read = is_output ? INT32_MAX : -1, .root = (int32_t)i };
     }
-    for (int64_t i = 0; i < p->graph->n_nodes; i++)
-        for (int k = 0; live[i] && k < p->graph->node[i]->n_in; k++)
-            if (p->graph->node[i]->in[k])
-                p->value[p->graph->node[i]->x[k].id].reads++;
-    return DIFFAD_OK;
+    for (int64_t i = p->graph->n_nodes - 1; i >= 0; i--) {
+        const diffad_node *n = p->graph->node[i];
+        for (int k = 0; live[i] && k < n->n_in; k++) {
+            if (!n->in[k])
+                continue;
+            plan_value   *v    = &p->value[n->x[k].id];
+            const int32_t last = n->op->is_alias && p->value[n->y[0].id].last_read > n->id ? p->value[n->y[0].id].last_read : n->id;
+            v->reads++;
+            v->last_read = last > v->last_read ? last : v->last_read;
+        }
+    }
 }
 
 static diffad_status freeze_list(diffad_plan *p, const diffad_launch *list, int64_t n, const uint8_t *element, diffad_frozen **out)
@@ -259,6 +322,9 @@ static diffad_status freeze(diffad_plan *p)
     if (st == DIFFAD_OK)
         st = freeze_list(p, p->prologue, p->n_prologue, element, &p->frozen_prologue);
     diffad_release(element);
+    diffad_release(p->launch);
+    diffad_release(p->prologue);
+    p->launch = p->prologue = NULL;
     return st;
 }
 
@@ -266,7 +332,7 @@ static diffad_status build(diffad_plan *p, bool *live)
 {
     const diffad_graph *g = p->graph;
     DIFFAD_TRY(diffad_graph_live(g, live));
-    DIFFAD_TRY(count_reads(p, live));
+    count_reads(p, live);
     for (int64_t i = 0; i < g->n_nodes; i++)
         if (live[i]) {
             const diffad_status st = emit_node(p, g->node[i]);
@@ -275,6 +341,7 @@ static diffad_status build(diffad_plan *p, bool *live)
                                            g->node[i]->scope ? g->node[i]->scope : "");
         }
     DIFFAD_TRY(emit_outputs(p));
+    DIFFAD_TRY(refuse_shared_state(p));
     DIFFAD_TRY(plan_lay_out(p));
     return freeze(p);
 }
@@ -288,7 +355,9 @@ static char *forced_ways(const diffad_plan_options *o)
         diffad_text_add(&t, t.length ? "," : "");
         diffad_text_add(&t, env);
     }
-    return t.failed ? NULL : t.s;
+    if (t.failed)
+        diffad_text_release(&t);
+    return t.s;
 }
 
 diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *options, diffad_plan **out)
@@ -301,7 +370,8 @@ diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, cons
     p->graph = g;
     if (options)
         p->options = *options;
-    p->options.no_sharing = p->options.no_sharing || p->options.guard;
+    p->is_checked = plan_env_is_on("DIFFAD_CHECK");
+    p->options.no_sharing = p->options.no_sharing || p->options.guard || p->is_checked;
     p->forced      = forced_ways(&p->options);
     p->next_way    = p->options.node_ways && *p->options.node_ways ? p->options.node_ways : NULL;
     p->value       = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->value);
@@ -341,7 +411,7 @@ void diffad_plan_destroy(diffad_plan *p)
 
 diffad_tensor *diffad_plan_tensor(const diffad_plan *p, const char *name)
 {
-    for (int64_t i = 0; i < p->n_owned; i++)
+    for (int64_t i = 0; name && i < p->n_owned; i++)
         if (strcmp(p->graph->value[p->owned_value[i]]->name, name) == 0)
             return p->owned[i];
     return NULL;

@@ -17,12 +17,14 @@ typedef struct plan_mem {
     int32_t        reads_left;       /* while emitting: reads of the values in it that are still to come */
     diffad_tensor *tensor;           /* FIXED */
     int32_t        value;            /* a value that lies in it, or -1 */
-    int            block;            /* TEMP/FIXED: offset within layout; block index */
 } plan_mem;
 
 typedef struct plan_value {
     diffad_operand plain, blocked;   /* where it lies; mem -1: not in this layout */
+    bool           is_home_blocked;  /* the one that its node writes; the other is a copy made for a reader */
     int32_t        reads;            /* by live nodes, outputs count one */
+    int32_t        last_read;        /* the last node that reads it or an alias of it; INT32_MAX of an output, -1: none */
+    int32_t        root;             /* the value in whose memory it lies: its own, or an alias' origin */
     bool           is_written;       /* by a node that was emitted already */
 } plan_value;
 
@@ -49,7 +51,7 @@ struct diffad_plan {
     plan_value          *value;
     plan_mem            *mem;
     int64_t              n_mems, cap_mems;
-    diffad_launch       *launch;               /* released once frozen */
+    diffad_launch       *launch;               /* of a run; moved into `frozen` in the end */
     int64_t              n_launches, cap_launches;
     diffad_launch       *prologue;
     int64_t              n_prologue, cap_prologue;
@@ -71,11 +73,18 @@ struct diffad_plan {
     cl_event            *event;                /* of the last run, when the device profiles */
     size_t               shared_bytes, fixed_bytes;
     bool                 has_run;
+    bool                 is_checked;           /* DIFFAD_CHECK */
 };
 
 diffad_status plan_new_mem(diffad_plan *p, plan_mem_kind kind, int64_t bytes, int element, int32_t value, int32_t *out);
 diffad_status plan_add_launch(diffad_plan *p, const diffad_launch *l);
 diffad_status plan_lay_out(diffad_plan *p);           /* memory.c: buffers and places */
+/* exec.c: enqueues launches [first, first + count) of a run. */
+diffad_status plan_enqueue(diffad_plan *p, int64_t first, int64_t count);
+diffad_status plan_read(diffad_plan *p, const diffad_place *from, int64_t before, size_t bytes, void *to);
+bool          plan_env_is_on(const char *name);
+/* check.c: a run that compares every node with its reference (DIFFAD_CHECK=1). */
+diffad_status plan_run_checked(diffad_plan *p);
 enum { PLAN_GUARD_BYTES = 256, PLAN_ALIGN = 256 };
 
 #endif

@@ -120,6 +120,24 @@ static diffad_status check_limits(const diffad_device *dev, const diffad_launch 
     if ((uint64_t)l->bytes > c->local_mem)
         DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: %lld bytes of local memory, %s has %llu", l->kernel, (long long)l->bytes,
                     c->name, (unsigned long long)c->local_mem);
+    size_t parameters = 0;
+    for (int i = 0; i < l->n_args; i++)
+        parameters += l->arg[i].kind == DIFFAD_ARG_MEM ? sizeof(cl_mem) + sizeof(cl_ulong) : l->arg[i].kind == DIFFAD_ARG_I64 ? 8 : 4;
+    if (c->max_parameter_bytes && parameters > c->max_parameter_bytes)
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: %zu bytes of arguments, %s takes %llu", l->kernel, parameters, c->name,
+                    (unsigned long long)c->max_parameter_bytes);
+    return DIFFAD_OK;
+}
+
+/* A driver may allow a kernel less than the device: registers run out. */
+static diffad_status check_kernel(const diffad_device *dev, const diffad_frozen *f)
+{
+    const size_t group = f->local[0] * f->local[1] * f->local[2];
+    size_t       most = 0;
+    if (diffad_cl.GetKernelWorkGroupInfo(f->kernel, dev->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) == CL_SUCCESS &&
+        most > 0 && group > most)
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: work-group of %zu, %s allows this kernel %zu", f->launch.kernel, group,
+                    dev->caps.name, most);
     return DIFFAD_OK;
 }
 
@@ -145,8 +163,8 @@ static diffad_status set_args(diffad_device *dev, diffad_frozen *f, const diffad
         }
     }
     if (code != CL_SUCCESS) {
-        diffad_device_check(dev, code, "set argument");
-        return diffad_fail_context(DIFFAD_ERR_INTERNAL, "kernel %s of %s, argument %u", f->launch.kernel, f->launch.program, at - 1);
+        const diffad_status st = diffad_device_check(dev, code, "set argument");
+        return diffad_fail_context(st, "kernel %s of %s, argument %u", f->launch.kernel, f->launch.program, at - 1);
     }
     return DIFFAD_OK;
 }
@@ -172,7 +190,9 @@ diffad_status diffad_freeze(diffad_device *dev, const diffad_launch *l, const di
     DIFFAD_TRY(defines_text(&f.launch, defines, sizeof defines));
     DIFFAD_TRY(diffad_program_get(dev, l->program, defines, &f.program));
     DIFFAD_TRY(diffad_program_kernel(f.program, l->kernel, &f.kernel));
-    const diffad_status st = set_args(dev, &f, place, element);
+    diffad_status st = check_kernel(dev, &f);
+    if (st == DIFFAD_OK)
+        st = set_args(dev, &f, place, element);
     if (st != DIFFAD_OK)
         diffad_frozen_release(dev, &f);
     else
@@ -184,6 +204,7 @@ diffad_status diffad_frozen_enqueue(diffad_device *dev, const diffad_frozen *f, 
 {
     const diffad_launch *l = &f->launch;
     cl_int               code;
+    DIFFAD_TRY(diffad_device_usable(dev));
     if (l->kind == DIFFAD_LAUNCH_HOST)
         return l->host(dev, l, place);
     if (l->kind == DIFFAD_LAUNCH_COPY) {

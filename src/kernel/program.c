@@ -54,13 +54,15 @@ static diffad_status fail_build(diffad_program *p, cl_program program, cl_int co
     size_t n = 0;
     char  *log = NULL;
     const diffad_status st = diffad_device_check(p->dev, code, "build");
-    diffad_cl.GetProgramBuildInfo(program, p->dev->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &n);
-    if (n && n < (1u << 24) && (log = diffad_alloc(n + 1)))
-        diffad_cl.GetProgramBuildInfo(program, p->dev->id, CL_PROGRAM_BUILD_LOG, n, log, NULL);
+    if (!p->dev->is_broken &&
+        diffad_cl.GetProgramBuildInfo(program, p->dev->id, CL_PROGRAM_BUILD_LOG, 0, NULL, &n) == CL_SUCCESS && n &&
+        n < (1u << 24) && (log = diffad_alloc(n + 1)) &&
+        diffad_cl.GetProgramBuildInfo(program, p->dev->id, CL_PROGRAM_BUILD_LOG, n, log, NULL) != CL_SUCCESS)
+        log[0] = '\0';
     diffad_fail_context(st, "kernel file %s.cl, constants %s", file, p->key + strlen(file) + 1);
     diffad_fail_log(log ? log : "");
     diffad_release(log);
-    return DIFFAD_ERR_DEVICE;
+    return st;
 }
 
 static bool build_from_disk(diffad_program *p, const char *options)
@@ -93,7 +95,10 @@ static diffad_status build(diffad_program *p, const char *file, const char *defi
     const char *extra = diffad_sys.getenv("DIFFAD_CL_FLAGS");
     diffad_text source = { 0 };
     diffad_status st = DIFFAD_OK;
-    snprintf(options, sizeof options, "-cl-std=CL1.2 -w %s%s%s", defines, extra ? " " : "", extra ? extra : "");
+    if (snprintf(options, sizeof options, "-cl-std=CL1.2 -w %s%s%s", defines, extra ? " " : "", extra ? extra : "") >=
+        (int)sizeof options)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "kernel file %s.cl: the options are longer than %zu bytes: shorten DIFFAD_CL_FLAGS", file,
+                    sizeof options);
     DIFFAD_GOTO(done, diffad_source_get(file, &source));
     DIFFAD_GOTO(done, digest_of(p->dev, source.s, options, p->digest));
     if (build_from_disk(p, options)) {
@@ -107,7 +112,8 @@ static diffad_status build(diffad_program *p, const char *file, const char *defi
     code = diffad_cl.BuildProgram(program, 1, &p->dev->id, options, NULL, NULL);
     if (code != CL_SUCCESS) {
         st = fail_build(p, program, code, file);
-        diffad_cl.ReleaseProgram(program);
+        if (!p->dev->is_broken)
+            diffad_cl.ReleaseProgram(program);
         goto done;
     }
     p->program = program;
@@ -119,13 +125,14 @@ done:
 
 diffad_status diffad_program_get(diffad_device *dev, const char *file, const char *defines, diffad_program **out)
 {
-    char key[1024];
+    char key[1280];
     if (!dev->programs) {
         if (!(dev->programs = diffad_alloc(sizeof *dev->programs)))
             DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "kernel %s: no host memory", file);
         dev->release_programs = release_all;
     }
-    snprintf(key, sizeof key, "%s %s", file, defines);
+    if (snprintf(key, sizeof key, "%s %s", file, defines) >= (int)sizeof key)
+        DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "kernel %s: too many constants", file);
     for (diffad_program *p = dev->programs->first; p; p = p->next)
         if (strcmp(p->key, key) == 0) {
             *out = p;
@@ -157,8 +164,8 @@ diffad_status diffad_program_kernel(diffad_program *p, const char *kernel, cl_ke
     cl_int    code;
     cl_kernel k = diffad_cl.CreateKernel(p->program, kernel, &code);
     if (code != CL_SUCCESS) {
-        diffad_device_check(p->dev, code, "create kernel");
-        return diffad_fail_context(DIFFAD_ERR_DEVICE, "kernel %s of %s", kernel, p->key);
+        const diffad_status st = diffad_device_check(p->dev, code, "create kernel");
+        return diffad_fail_context(st, "kernel %s of %s", kernel, p->key);
     }
     p->dev->live++;
     *out = k;
@@ -167,7 +174,7 @@ diffad_status diffad_program_kernel(diffad_program *p, const char *kernel, cl_ke
 
 void diffad_program_store(diffad_program *p)
 {
-    if (p->is_stored)
+    if (p->is_stored || p->dev->is_broken)
         return;
     p->is_stored = true;
     char *folder = diffad_cache_folder();

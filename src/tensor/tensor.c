@@ -50,6 +50,7 @@ static diffad_status check_bytes(const diffad_tensor *t, size_t bytes, const cha
 static diffad_status write_bytes(diffad_tensor *t, const void *data, size_t bytes, cl_bool wait)
 {
     DIFFAD_TRY(check_bytes(t, bytes, "write"));
+    DIFFAD_TRY(diffad_device_usable(t->dev));
     t->version++;
     if (bytes == 0)
         return DIFFAD_OK;
@@ -67,6 +68,7 @@ diffad_status diffad_tensor_write_later(diffad_tensor *t, const void *data, size
 diffad_status diffad_tensor_read(const diffad_tensor *t, void *data, size_t bytes)
 {
     DIFFAD_TRY(check_bytes(t, bytes, "read"));
+    DIFFAD_TRY(diffad_device_usable(t->dev));
     if (bytes == 0)
         return DIFFAD_OK;
     return diffad_device_check(t->dev, diffad_cl.EnqueueReadBuffer(t->dev->queue, t->buffer, CL_TRUE, 0, bytes, data, 0, NULL, NULL),
