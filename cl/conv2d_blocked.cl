@@ -17,11 +17,11 @@
 #define STRIP  32        /* most inputs a row of taps spans: P + (taps - 1) dilation */
 #define LANES  16
 #define UNROLL __attribute__((opencl_unroll_hint))
-#define FEW    __attribute__((opencl_unroll_hint(4)))
+#define TWO    __attribute__((opencl_unroll_hint(2)))
 
 /* acc[v][p] += in[p * 16 + i] w[i][v]: one tap, 16 input channels. */
 #define TAP(acc, in, w)                                                                  \
-    FEW for (int i = 0; i < LANES; i++) {                                                \
+    TWO for (int i = 0; i < LANES; i++) {                                                \
         float16 wv[V];                                                                   \
         UNROLL for (int v = 0; v < V; v++)                                               \
             wv[v] = vload16(v, (w) + i * LANES * V);                                     \

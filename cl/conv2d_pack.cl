@@ -1,7 +1,6 @@
 /* conv2d_pack.cl: weights in the order the CPU convolutions read them:
  * [lane blocks][inner / inner_block][taps y][taps x][inner_block][LANES]. One work-item packs one block of lanes and
  * inner channels. Lanes and inner channels that do not exist are zero. */
-#include "common/transpose.cl"
 #ifndef LANES
 #define LANES 32
 #endif
@@ -22,29 +21,4 @@ void conv2d_pack(__global const float *w, ulong w_off, __global float *to, ulong
                 for (int k = 0; k < LANES; k++)
                     out[k] = i < inner && first + k < lanes ? from[(size_t)k * lane_stride] : 0.0f;
             }
-}
-
-/* The same for whole blocks of 16 inner channels, all taps in order and inner channels next to each other in w: what
- * one lane needs is then contiguous. */
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void conv2d_pack_whole(__global const float *w, ulong w_off, __global float *to, ulong to_off, int lane_stride,
-                       int taps)
-{
-    const size_t block = get_global_id(0) * get_global_size(1) + get_global_id(1);
-    __global const float *from = w + w_off + get_global_id(0) * LANES * lane_stride + get_global_id(1) * 16 * taps;
-    __global float       *out  = to + to_off + block * taps * 16 * LANES;
-    for (int lane = 0; lane < LANES; lane += 16)
-        for (int j = 0, i = 0, k = 0; j < taps * 16; j += 16) {
-            float16 r[16];
-            DIFFAD_UNROLL for (int l = 0; l < 16; l++)
-                r[l] = vload16(0, from + (size_t)(lane + l) * lane_stride + j);
-            transpose16(r);
-            DIFFAD_UNROLL for (int l = 0; l < 16; l++) {
-                vstore16(r[l], 0, out + (k * 16 + i) * LANES + lane);
-                if (++k == taps) {
-                    k = 0;
-                    i++;
-                }
-            }
-        }
 }

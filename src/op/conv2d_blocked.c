@@ -57,7 +57,8 @@ diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_pha
     const bool    whole = lanes % (CONV2D_LANES * vectors) == 0 && inner % CONV2D_LANES == 0 &&
                           inner_block == CONV2D_LANES && inner_stride == taps && taps == p->kh * p->kw &&
                           p->k_step == 1;
-    diffad_launch l = diffad_launch_make("conv2d_pack", whole ? "conv2d_pack_whole" : "conv2d_pack", lane_blocks, 1);
+    diffad_launch l = diffad_launch_make(whole ? "conv2d_pack_whole" : "conv2d_pack",
+                                         whole ? "conv2d_pack_whole" : "conv2d_pack", lane_blocks, 1);
     diffad_launch_items(&l, lane_blocks, inner_blocks, 1);
     diffad_launch_def(&l, "LANES", CONV2D_LANES * vectors);
     diffad_emit_in(&l, e, p->weight);
@@ -155,7 +156,7 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
     const int64_t by_out = s->i * taps, by_in = taps;
     const bool    whole = p->by_output && !p->flipped && p->inner_block == CONV2D_LANES && lanes % step == 0 &&
                           inner % CONV2D_LANES == 0;
-    diffad_launch l = diffad_launch_make("conv2d_dw", whole ? "conv2d_dw_sum_whole" : "conv2d_dw_sum",
+    diffad_launch l = diffad_launch_make("conv2d_dw_sum", whole ? "conv2d_dw_sum_whole" : "conv2d_dw_sum",
                                          lane_blocks, 1);
     diffad_launch_items(&l, lane_blocks, inner_blocks, 1);
     diffad_launch_def(&l, "V", p->vectors);

@@ -1,11 +1,12 @@
 /* conv2d_few.c: convolutions on CPUs where the input has fewer than 16 channels, or the output at most 4: the map
- * with few channels stays plain and is not padded to a vector. Kernels: cl/conv2d_few.cl, cl/conv2d_dw.cl. */
+ * with few channels stays plain and is not padded to a vector. Kernels: cl/conv2d_few_in.cl, cl/conv2d_few_out.cl,
+ * cl/conv2d_dw_few.cl. */
 #include "op/conv2d.h"
 
 enum {
-    STRIP      = 32,            /* as in conv2d_few.cl */
+    STRIP      = 32,            /* as in conv2d_few_in.cl and conv2d_few_out.cl */
     MOST_OUT   = 4,
-    LENGTH     = 64,            /* as in conv2d_dw.cl */
+    LENGTH     = 64,            /* as in conv2d_dw_few.cl */
     MOST_STRIP = 8192           /* floats of private memory for the strips of one pass */
 };
 
@@ -61,7 +62,7 @@ static diffad_status emit_few_in(diffad_emit *e, const diffad_node *n, const con
     const int64_t run = conv2d_share(e->caps, segments, outs * p->n);
     int32_t       packed;
     DIFFAD_TRY(conv2d_pack(e, n, p, true, vectors, 1, &packed));
-    diffad_launch l = diffad_launch_make("conv2d_few", "conv2d_few_in", outs, 1);
+    diffad_launch l = diffad_launch_make("conv2d_few_in", "conv2d_few_in", outs, 1);
     diffad_launch_items(&l, outs, diffad_ceil_div(segments, run), p->n);
     diffad_launch_def(&l, "P", pixels);
     diffad_launch_def(&l, "V", vectors);
@@ -81,7 +82,7 @@ static diffad_status emit_few_out(diffad_emit *e, const diffad_node *n, const co
     const int64_t run = conv2d_share(e->caps, segments, p->n);
     int32_t       packed;
     DIFFAD_TRY(conv2d_pack(e, n, p, false, 1, p->out_c, &packed));
-    diffad_launch l = diffad_launch_make("conv2d_few", "conv2d_few_out", 1, 1);
+    diffad_launch l = diffad_launch_make("conv2d_few_out", "conv2d_few_out", 1, 1);
     diffad_launch_items(&l, 1, diffad_ceil_div(segments, run), p->n);
     diffad_launch_def(&l, "P", pixels);
     diffad_launch_def(&l, "OUT", p->out_c);
@@ -143,7 +144,7 @@ static diffad_status emit_dw(diffad_emit *e, const conv2d_shape *s, const few_dw
                             .by_output = f->thin == 0,
                             .flipped = f->thin == 1 };
     DIFFAD_TRY(diffad_emit_scratch(e, part.chunks * blocks * rows * step, 4, &part.mem));
-    diffad_launch l = diffad_launch_make("conv2d_dw", "conv2d_dw_few", blocks, 1);
+    diffad_launch l = diffad_launch_make("conv2d_dw_few", "conv2d_dw_few", blocks, 1);
     diffad_launch_items(&l, blocks, part.chunks, 1);
     diffad_launch_def(&l, "V", vectors);
     diffad_launch_def(&l, "J", 16 / vectors);

@@ -1,10 +1,10 @@
 /* conv2d_portable.c: convolution on plain maps as a tiled matrix product with gathered columns, for any device.
- * Kernels: cl/conv2d.cl. */
+ * Kernels: cl/conv2d.cl, cl/conv2d_weight.cl. */
 #include "op/conv2d.h"
 
 enum {
     SIDE      = 8,
-    DEPTH     = 16,             /* as in conv2d.cl */
+    DEPTH     = 16,             /* as in common/conv2d_tile.cl */
     LEAST_RUN = 512,            /* pixels a chunk of the weight gradient sums at least */
     MOST_PART = 16 << 20        /* floats of partial weight gradients */
 };
@@ -24,9 +24,10 @@ static tile tile_of(const diffad_caps *caps, int64_t rows, int64_t columns)
     return tiles[rows > SIDE * 2 ? count - 2 : count - 1];
 }
 
-static diffad_launch tiled(const char *kernel, tile t, int64_t rows, int64_t columns, int64_t chunks)
+static diffad_launch tiled(const char *program, const char *kernel, tile t, int64_t rows, int64_t columns,
+                           int64_t chunks)
 {
-    diffad_launch l = diffad_launch_make("conv2d", kernel, 0, DIFFAD_GROUP);
+    diffad_launch l = diffad_launch_make(program, kernel, 0, DIFFAD_GROUP);
     diffad_launch_items(&l, diffad_ceil_div(columns, SIDE * t.nn) * DIFFAD_GROUP, diffad_ceil_div(rows, SIDE * t.mm),
                         chunks);
     diffad_launch_def(&l, "MM", t.mm);
@@ -38,7 +39,7 @@ static diffad_launch tiled(const char *kernel, tile t, int64_t rows, int64_t col
 static diffad_status emit_phase(diffad_emit *e, const conv2d_phase *p)
 {
     const int64_t pixels = p->n * p->rows * p->cols;
-    diffad_launch l = tiled("conv2d_phase", tile_of(e->caps, p->out_c, pixels), p->out_c, pixels, 1);
+    diffad_launch l = tiled("conv2d", "conv2d_phase", tile_of(e->caps, p->out_c, pixels), p->out_c, pixels, 1);
     diffad_emit_in(&l, e, p->input);
     diffad_emit_in(&l, e, p->weight);
     diffad_emit_in(&l, e, p->bias >= 0 ? p->bias : p->weight);
@@ -80,7 +81,7 @@ diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n)
     const int64_t      run = diffad_round_up(diffad_ceil_div(terms, chunks_of(e->caps, tiles, terms, count)), DEPTH);
     const int64_t      chunks = diffad_ceil_div(terms, run);
     int32_t            part = -1;
-    diffad_launch      l = tiled("conv2d_weight", t, s.o, columns, chunks);
+    diffad_launch      l = tiled("conv2d_weight", "conv2d_weight", t, s.o, columns, chunks);
     diffad_emit_in(&l, e, 0);
     diffad_emit_in(&l, e, 1);
     if (chunks > 1) {
@@ -96,7 +97,7 @@ diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n)
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     if (chunks == 1)
         return DIFFAD_OK;
-    diffad_launch sum = diffad_launch_make("conv2d", "conv2d_weight_sum", count, DIFFAD_GROUP);
+    diffad_launch sum = diffad_launch_make("conv2d_weight", "conv2d_weight_sum", count, DIFFAD_GROUP);
     diffad_launch_def(&sum, "MM", t.mm);
     diffad_launch_def(&sum, "NN", t.nn);
     diffad_launch_mem(&sum, part, 0, DIFFAD_READ);
