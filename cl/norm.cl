@@ -54,7 +54,7 @@ void moments(__global const float *x, ulong x_off, __global float *part, ulong p
 typedef struct joined { float shift, delta, m2, count; } joined;
 
 /* Joins the entries of `many` slabs' lanes: sample n + i dn, channel c + i dc. */
-static joined join(__global const float *part, int n, int c, int dn, int dc, int many, sizes s, __local float *shared)
+DIFFAD_LOCAL_FN joined join(__global const float *part, int n, int c, int dn, int dc, int many, sizes s, __local float *shared)
 {
     const int each = s.chunks * LANES;
     joined    j    = { part[entry_at(n, c, 0, 3, s)], 0.0f, 0.0f, (float)many * s.units * LANES };

@@ -8,7 +8,7 @@
 
 GROUP_SUM(group_sum, float)
 
-static float group_max(float v, __local float *shared)
+DIFFAD_LOCAL_FN float group_max(float v, __local float *shared)
 {
     const int i = (int)get_local_id(0);
     barrier(CLK_LOCAL_MEM_FENCE);

@@ -1,6 +1,8 @@
 /* group_sum.cl: sums over the work-items of a group, in a fixed order; every item gets the sum. */
+#include "common/local.cl"
+
 #define GROUP_SUM(name, type)                                   \
-    static type name(type v, __local type *shared)              \
+    DIFFAD_LOCAL_FN type name(type v, __local type *shared)     \
     {                                                           \
         if (WG == 1)                                            \
             return v;                                           \

@@ -1,0 +1,97 @@
+/* attention_rows.cl: the two products of attention for one work-item and the blocked layout [D/VEC][T][VEC] of a head.
+ * ROWS = LV * VEC rows are the lanes of a tile; the other side's rows pass by in tiles of up to PASS.
+ *   transpose   at[c][lv]  = a[lv * VEC + lane][c] * scale         a row's channels become a column
+ *   dots        s[j][lv]   = sum over c of b[j][c] at[c][lv]
+ *   accumulate  out[row][] = out[row][] * factor[row] + sum over j of s[j][row] m[j][]      factor NULL: 1 */
+#ifndef D
+#define D 32
+#endif
+#ifndef LV
+#define LV 2
+#endif
+#ifndef PASS
+#define PASS 64
+#endif
+#include "common/exp.cl"
+#include "common/local.cl"
+#define ROWS (LV * VEC)
+#define DB   (D / VEC)
+#define CV   (DB % 2 == 0 ? 2 : 1)      /* channel blocks accumulated together */
+
+/* Rows t0 .. t0+ROWS-1; those beyond T are zero. */
+DIFFAD_LOCAL_FN void transpose(__global const float *a, int T, int t0, float scale, __local float *at)
+{
+    for (int cb = 0; cb < DB; cb++)
+        for (int l = 0; l < ROWS; l++) {
+            __global const float *row = a + ((size_t)cb * T + min(t0 + l, T - 1)) * VEC;
+            const float f = t0 + l < T ? scale : 0.0f;
+            for (int i = 0; i < VEC; i++)
+                at[(cb * VEC + i) * ROWS + l] = row[i] * f;
+        }
+}
+
+#define DEFINE_DOTS(name, MANY)                                                                     \
+    DIFFAD_LOCAL_FN void name(__global const float *b, int T, __local const float *at, __local float *s)    \
+    {                                                                                               \
+        vfloat acc[MANY][LV];                                                                       \
+        for (int r = 0; r < MANY; r++)                                                              \
+            for (int v = 0; v < LV; v++)                                                            \
+                acc[r][v] = 0.0f;                                                                   \
+        for (int cb = 0; cb < DB; cb++) {                                                           \
+            __global const float *row = b + (size_t)cb * T * VEC;                                   \
+            for (int i = 0; i < VEC; i++) {                                                         \
+                vfloat lane[LV];                                                                    \
+                for (int v = 0; v < LV; v++)                                                        \
+                    lane[v] = vload((cb * VEC + i) * LV + v, at);                                   \
+                for (int r = 0; r < MANY; r++)                                                      \
+                    for (int v = 0; v < LV; v++)                                                    \
+                        acc[r][v] += lane[v] * row[r * VEC + i];                                    \
+            }                                                                                       \
+        }                                                                                           \
+        for (int r = 0; r < MANY; r++)                                                              \
+            for (int v = 0; v < LV; v++)                                                            \
+                vstore(acc[r][v], r * LV + v, s);                                                   \
+    }
+DEFINE_DOTS(dots8, 8)
+DEFINE_DOTS(dots1, 1)
+
+/* Rows j0 .. j0+count-1 of b. */
+DIFFAD_LOCAL_FN void dots(__global const float *b, int T, int j0, int count, __local const float *at, __local float *s)
+{
+    int j = 0;
+    for (; j + 8 <= count; j += 8)
+        dots8(b + (size_t)(j0 + j) * VEC, T, at, s + j * ROWS);
+    for (; j < count; j++)
+        dots1(b + (size_t)(j0 + j) * VEC, T, at, s + j * ROWS);
+}
+
+/* Eight rows of out from `row` on, CV channel blocks; `many` of them exist. */
+DIFFAD_LOCAL_FN void accumulate8(__global float *out, int T, int many, __global const float *m, int count, __local const float *s,
+                        __local const float *factor, int is_first)
+{
+    vfloat acc[8][CV];
+    for (int r = 0; r < 8; r++)
+        for (int v = 0; v < CV; v++)
+            acc[r][v] = is_first || r >= many ? (vfloat)(0.0f) : vload((size_t)v * T + r, out) * (factor ? factor[r] : 1.0f);
+    for (int j = 0; j < count; j++) {
+        vfloat lane[CV];
+        for (int v = 0; v < CV; v++)
+            lane[v] = vload((size_t)v * T + j, m);
+        for (int r = 0; r < 8; r++)
+            for (int v = 0; v < CV; v++)
+                acc[r][v] += lane[v] * s[j * ROWS + r];
+    }
+    for (int r = 0; r < 8; r++)
+        for (int v = 0; v < CV; v++)
+            if (r < many)
+                vstore(acc[r][v], (size_t)v * T + r, out);
+}
+
+DIFFAD_LOCAL_FN void accumulate(__global float *out, int T, int t0, __global const float *m, int j0, int count, __local const float *s,
+                       __local const float *factor, int is_first)
+{
+    for (int cb = 0; cb < DB; cb += CV)
+        for (int r = 0; r < min(ROWS, T - t0); r += 8)
+            accumulate8(out + ((size_t)cb * T + t0 + r) * VEC, T, T - t0 - r, m + ((size_t)cb * T + j0) * VEC, count, s + r,
+                        factor ? factor + r : 0, is_first);
+}
