@@ -21,11 +21,8 @@ double conv2d_flops(const diffad_node *n)
     return 2.0 * (double)(s.n * s.o * s.i) * (double)(s.kh * s.kw) * (double)(s.oh * s.ow);
 }
 
-/* The taps of one axis that reach input position s j + remainder: tap first - t step reads j + offset + t dilation.
- */
-typedef struct axis {
-    int64_t count, taps, first, step, dilation, offset;
-} axis;
+/* The taps of one axis that reach position s j + remainder: tap first - t step reads j + offset + t dilation. */
+typedef struct axis { int64_t count, taps, first, step, dilation, offset; } axis;
 
 static axis axis_of(int64_t length, int64_t k, int64_t stride, int64_t dilation, int64_t before, int64_t remainder)
 {
@@ -37,78 +34,37 @@ static axis axis_of(int64_t length, int64_t k, int64_t stride, int64_t dilation,
         if (smallest >= 0 && a.taps == 1)
             a.step = i - smallest;
         smallest = smallest < 0 ? i : smallest;
-        a.first = i;
+        a.first  = i;
         a.taps++;
     }
     a.dilation = a.step * dilation / stride;
-    a.offset = (remainder + before - a.first * dilation) / stride;
+    a.offset   = (remainder + before - a.first * dilation) / stride;
     return a;
 }
 
 bool conv2d_phase_at(const diffad_node *n, int index, conv2d_phase *out)
 {
     const conv2d_shape s = conv2d_shape_of(n);
-    const int64_t stride = s.at.stride;
+    const int64_t      stride = s.at.stride;
     if (n->op != &diffad_op_conv2d_dx) {
-        *out = (conv2d_phase){ .n = s.n,
-                               .in_c = s.i,
-                               .in_h = s.h,
-                               .in_w = s.w,
-                               .out_c = s.o,
-                               .out_h = s.oh,
-                               .out_w = s.ow,
-                               .rows = s.oh,
-                               .cols = s.ow,
-                               .out_stride = 1,
-                               .taps_y = s.kh,
-                               .taps_x = s.kw,
-                               .stride = stride,
-                               .dilation = s.at.dilation,
-                               .top = s.at.top,
-                               .left = s.at.left,
-                               .k_step = 1,
-                               .kh = s.kh,
-                               .kw = s.kw,
-                               .w_out = s.i * s.kh * s.kw,
-                               .w_in = s.kh * s.kw,
-                               .input = 0,
-                               .weight = 1,
-                               .bias = n->in[2] ? 2 : -1 };
+        *out = (conv2d_phase){ .n = s.n, .in_c = s.i, .in_h = s.h, .in_w = s.w, .out_c = s.o, .out_h = s.oh,
+                               .out_w = s.ow, .rows = s.oh, .cols = s.ow, .out_stride = 1, .taps_y = s.kh,
+                               .taps_x = s.kw, .stride = stride, .dilation = s.at.dilation, .top = s.at.top,
+                               .left = s.at.left, .k_step = 1, .kh = s.kh, .kw = s.kw, .w_out = s.i * s.kh * s.kw,
+                               .w_in = s.kh * s.kw, .input = 0, .weight = 1, .bias = n->in[2] ? 2 : -1 };
         return index == 0;
     }
     if (index >= stride * stride)
         return false;
     const axis y = axis_of(s.h, s.kh, stride, s.at.dilation, s.at.top, index / stride);
     const axis x = axis_of(s.w, s.kw, stride, s.at.dilation, s.at.left, index % stride);
-    const axis more = y.taps > 1 ? y : x; /* with several taps, step and dilation are the same on both axes */
-    *out = (conv2d_phase){ .n = s.n,
-                           .in_c = s.o,
-                           .in_h = s.oh,
-                           .in_w = s.ow,
-                           .out_c = s.i,
-                           .out_h = s.h,
-                           .out_w = s.w,
-                           .rows = y.count,
-                           .cols = x.count,
-                           .row0 = index / stride,
-                           .col0 = index % stride,
-                           .out_stride = stride,
-                           .taps_y = x.taps ? y.taps : 0,
-                           .taps_x = y.taps ? x.taps : 0,
-                           .stride = 1,
-                           .dilation = more.dilation,
-                           .top = -y.offset,
-                           .left = -x.offset,
-                           .ky0 = y.first,
-                           .kx0 = x.first,
-                           .k_step = -more.step,
-                           .kh = s.kh,
-                           .kw = s.kw,
-                           .w_out = s.kh * s.kw,
-                           .w_in = s.i * s.kh * s.kw,
-                           .input = 1,
-                           .weight = 0,
-                           .bias = -1 };
+    const axis more = y.taps > 1 ? y : x;      /* with several taps, step and dilation are the same on both axes */
+    *out = (conv2d_phase){ .n = s.n, .in_c = s.o, .in_h = s.oh, .in_w = s.ow, .out_c = s.i, .out_h = s.h, .out_w = s.w,
+                           .rows = y.count, .cols = x.count, .row0 = index / stride, .col0 = index % stride,
+                           .out_stride = stride, .taps_y = x.taps ? y.taps : 0, .taps_x = y.taps ? x.taps : 0,
+                           .stride = 1, .dilation = more.dilation, .top = -y.offset, .left = -x.offset,
+                           .ky0 = y.first, .kx0 = x.first, .k_step = -more.step, .kh = s.kh, .kw = s.kw,
+                           .w_out = s.kh * s.kw, .w_in = s.i * s.kh * s.kw, .input = 1, .weight = 0, .bias = -1 };
     return true;
 }
 
