@@ -29,6 +29,7 @@ typedef struct diffad_caps {
     char     name[128], vendor[128], platform[128], driver[128], version[64];
     uint32_t vendor_id;
     uint32_t compute_units;
+    uint32_t plan_units;          /* units that sums are split for: fixed on a CPU, so that its threads do not change the bits */
     uint64_t global_mem, max_alloc, local_mem;      /* bytes */
     uint64_t max_group;           /* work-items in a work-group */
     uint64_t max_group_side[3];

@@ -97,7 +97,7 @@ static diffad_status pack(const diffad_gemm_sink *sink, const packing *p, int64_
 /* Panels of rows that one work-group handles: at least 8 groups a core, so that cores finish together. */
 static int64_t rows_per_group(const diffad_caps *caps, int64_t row_panels, int64_t others)
 {
-    const int64_t want   = 8 * (int64_t)most(caps->compute_units, 1);
+    const int64_t want   = 8 * (int64_t)most(caps->plan_units, 1);
     const int64_t chunks = least(diffad_ceil_div(want, others), diffad_ceil_div(row_panels, 4));
     return diffad_ceil_div(row_panels, most(chunks, 1));
 }
@@ -156,7 +156,7 @@ static int64_t local_bytes(const tile *t) { return 2 * t->depth * (t->tile + 4) 
  * K is cut into slices whose partial sums are added in order afterwards. */
 static tile pick_tile(const diffad_caps *caps, const diffad_gemm *g)
 {
-    const int64_t busy = 2 * (int64_t)most(caps->compute_units, 1);
+    const int64_t busy = 2 * (int64_t)most(caps->plan_units, 1);
     tile t = { 8, 4, 16, 32, 1, g->k };
     if (caps->max_group >= 256 && groups_of(g, 128) >= busy)
         t = (tile){ 16, 8, 8, 128, 1, g->k };

@@ -91,6 +91,7 @@ static void read_caps(cl_platform_id p, cl_device_id d, int pi, int di, diffad_c
     c->has_fp64      = strstr(extensions, "cl_khr_fp64") != NULL;
     c->has_subgroups = strstr(extensions, "cl_khr_subgroups") || strstr(extensions, "cl_intel_subgroups");
     c->local_mem_is_cheap = c->kind == DIFFAD_DEVICE_CPU;
+    c->plan_units    = c->kind == DIFFAD_DEVICE_CPU ? 8 : c->compute_units ? c->compute_units : 1;
     c->block         = block_of(c);
     diffad_quirks_apply(c);
 }

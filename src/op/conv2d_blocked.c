@@ -16,7 +16,7 @@ enum {
 
 int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others)
 {
-    const int64_t unit_count = caps->compute_units ? caps->compute_units : 1;
+    const int64_t unit_count = caps->plan_units ? caps->plan_units : 1;
     const int64_t groups = diffad_ceil_div(GROUPS_EACH * unit_count, others);
     const int64_t run    = diffad_ceil_div(units, groups);
     return run > 0 ? run : 1;

@@ -16,7 +16,7 @@ static tile tile_of(const diffad_caps *caps, int64_t rows, int64_t columns)
 {
     static const tile tiles[] = { { 8, 8 }, { 4, 8 }, { 4, 4 }, { 2, 4 } };
     const int         count = (int)(sizeof tiles / sizeof tiles[0]);
-    const int64_t     wanted = 4 * (int64_t)caps->compute_units;
+    const int64_t     wanted = 4 * (int64_t)caps->plan_units;
     for (int i = 0; i < count - 1; i++)
         if ((rows > SIDE * tiles[i].mm / 2) &&
             diffad_ceil_div(rows, SIDE * tiles[i].mm) * diffad_ceil_div(columns, SIDE * tiles[i].nn) >= wanted)
@@ -64,7 +64,7 @@ diffad_status conv2d_portable_emit(diffad_emit *e, const diffad_node *n)
 /* Chunks of pixels so that all compute units have work, within bounds of memory. */
 static int64_t chunks_of(const diffad_caps *caps, int64_t tiles, int64_t terms, int64_t count)
 {
-    int64_t chunks = diffad_ceil_div(4 * (int64_t)caps->compute_units, tiles);
+    int64_t chunks = diffad_ceil_div(4 * (int64_t)caps->plan_units, tiles);
     if (chunks > diffad_ceil_div(terms, LEAST_RUN))
         chunks = diffad_ceil_div(terms, LEAST_RUN);
     if (chunks > MOST_PART / count)
