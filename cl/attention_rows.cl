@@ -3,21 +3,22 @@
 #include "common/attention_rows.cl"
 
 /* s = exp(s - new maximum), and what the sums so far must be multiplied with. top and sum are those of the queries. */
-DIFFAD_LOCAL_FN void soften(__local float *s, int count, __local float *factor, vfloat *top, vfloat *sum)
+DIFFAD_LOCAL_FN void soften(__local vfloat *s, int count, __local vfloat *factor, vfloat *top, vfloat *sum)
 {
+#pragma unroll
     for (int v = 0; v < LV; v++) {
         vfloat now = top[v], add = 0.0f;
         for (int j = 0; j < count; j++)
-            now = max(now, vload(j * LV + v, s));
+            now = max(now, s[j * LV + v]);
+#pragma unroll 2
         for (int j = 0; j < count; j++) {
-            const vfloat p = vexp(vload(j * LV + v, s) - now);
-            vstore(p, j * LV + v, s);
+            const vfloat p = vexp(s[j * LV + v] - now);
+            s[j * LV + v] = p;
             add += p;
         }
-        const vfloat f = vexp(top[v] - now);
-        vstore(f, v, factor);
-        sum[v] = sum[v] * f + add;
-        top[v] = now;
+        factor[v] = vexp(top[v] - now);
+        sum[v]    = sum[v] * factor[v] + add;
+        top[v]    = now;
     }
 }
 
@@ -25,7 +26,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attention_rows(__global const float *qkv, ulong qkv_off, __global float *y, ulong y_off, __global float *lse, ulong lse_off,
                     int T, float scale)
 {
-    __local float at[D * ROWS], s[PASS * ROWS], factor[ROWS];
+    __local vfloat at[D * LV], s[PASS * LV], factor[LV];
     const int    t0 = (int)get_group_id(0) * ROWS;
     const size_t head = get_group_id(2) * get_num_groups(1) + get_group_id(1);
     __global const float *q = qkv + qkv_off + head * 3 * D * T, *k = q + (size_t)D * T, *v = k + (size_t)D * T;
@@ -35,22 +36,22 @@ void attention_rows(__global const float *qkv, ulong qkv_off, __global float *y,
         top[l] = -1e30f;
         sum[l] = 0.0f;
     }
-    transpose(q, T, t0, scale, at);
+    transpose(q, T, t0, scale, (__local float *)at);
     for (int j0 = 0; j0 < T; j0 += PASS) {
         const int count = min(PASS, T - j0);
         dots(k, T, j0, count, at, s);
         soften(s, count, factor, top, sum);
-        accumulate(out, T, t0, v, j0, count, s, factor, j0 == 0);
+        accumulate(out, T, t0, v, j0, count, (__local const float *)s, (__local const float *)factor, j0 == 0);
     }
     for (int l = 0; l < LV; l++) {
-        vstore(1.0f / sum[l], l, factor);
-        vstore(top[l] + log(sum[l]), l, s);
+        factor[l] = 1.0f / sum[l];
+        s[l]      = top[l] + log(sum[l]);
     }
     for (int r = 0; r < min(ROWS, T - t0); r++) {
         for (int cb = 0; cb < DB; cb++) {
             const size_t i = (size_t)cb * T + t0 + r;
-            vstore(vload(i, out) * factor[r], i, out);
+            vstore(vload(i, out) * ((__local const float *)factor)[r], i, out);
         }
-        lse[lse_off + head * T + t0 + r] = s[r];
+        lse[lse_off + head * T + t0 + r] = ((__local const float *)s)[r];
     }
 }

@@ -20,7 +20,8 @@ void attention_rows_dq(__global const float *qkv, ulong qkv_off, __global const 
                        __global const float *lse, ulong lse_off, __global const float *dy, ulong dy_off,
                        __global float *delta, ulong delta_off, __global float *dqkv, ulong dqkv_off, int T, float scale)
 {
-    __local float qt[D * ROWS], dt[D * ROWS], s[PASS * ROWS], g[PASS * ROWS], row_lse[ROWS], row_delta[ROWS];
+    __local vfloat qt[D * LV], dt[D * LV], s[PASS * LV], g[PASS * LV];
+    __local float  row_lse[ROWS], row_delta[ROWS];
     const int    t0 = (int)get_group_id(0) * ROWS;
     const size_t head = get_group_id(2) * get_num_groups(1) + get_group_id(1);
     __global const float *q = qkv + qkv_off + head * 3 * D * T, *k = q + (size_t)D * T, *v = k + (size_t)D * T;
@@ -31,18 +32,18 @@ void attention_rows_dq(__global const float *qkv, ulong qkv_off, __global const 
         row_delta[r] = row_dot(from + (size_t)t * VEC, grad + (size_t)t * VEC, T);
         delta[delta_off + head * T + t] = row_delta[r];
     }
-    transpose(q, T, t0, scale, qt);
-    transpose(grad, T, t0, 1.0f, dt);
+    transpose(q, T, t0, scale, (__local float *)qt);
+    transpose(grad, T, t0, 1.0f, (__local float *)dt);
     for (int j0 = 0; j0 < T; j0 += PASS) {
         const int count = min(PASS, T - j0);
         dots(k, T, j0, count, qt, s);
         dots(v, T, j0, count, dt, g);
         for (int j = 0; j < count; j++)
             for (int l = 0; l < LV; l++) {
-                const vfloat p = vexp(vload(j * LV + l, s) - vload(l, row_lse));
-                vstore(p * (vload(j * LV + l, g) - vload(l, row_delta)) * scale, j * LV + l, g);
+                const vfloat p = vexp(s[j * LV + l] - vload(l, row_lse));
+                g[j * LV + l] = p * (g[j * LV + l] - vload(l, row_delta)) * scale;
             }
-        accumulate(dqkv + dqkv_off + head * 3 * D * T, T, t0, k, j0, count, g, 0, j0 == 0);
+        accumulate(dqkv + dqkv_off + head * 3 * D * T, T, t0, k, j0, count, (__local const float *)g, 0, j0 == 0);
     }
 }
 
@@ -51,24 +52,24 @@ void attention_rows_dkv(__global const float *qkv, ulong qkv_off, __global const
                         __global const float *dy, ulong dy_off, __global const float *delta, ulong delta_off,
                         __global float *dqkv, ulong dqkv_off, int T, float scale)
 {
-    __local float kt[D * ROWS], vt[D * ROWS], s[PASS * ROWS], g[PASS * ROWS];
+    __local vfloat kt[D * LV], vt[D * LV], s[PASS * LV], g[PASS * LV];
     const int    t0 = (int)get_group_id(0) * ROWS;
     const size_t head = get_group_id(2) * get_num_groups(1) + get_group_id(1);
     __global const float *q = qkv + qkv_off + head * 3 * D * T, *grad = dy + dy_off + head * D * T;
     __global float       *dk = dqkv + dqkv_off + (head * 3 + 1) * D * T, *dv = dk + (size_t)D * T;
-    transpose(q + (size_t)D * T, T, t0, scale, kt);
-    transpose(q + (size_t)2 * D * T, T, t0, 1.0f, vt);
+    transpose(q + (size_t)D * T, T, t0, scale, (__local float *)kt);
+    transpose(q + (size_t)2 * D * T, T, t0, 1.0f, (__local float *)vt);
     for (int i0 = 0; i0 < T; i0 += PASS) {
         const int count = min(PASS, T - i0);
         dots(q, T, i0, count, kt, s);
         dots(grad, T, i0, count, vt, g);
         for (int i = 0; i < count; i++)
             for (int l = 0; l < LV; l++) {
-                const vfloat p = vexp(vload(i * LV + l, s) - lse[lse_off + head * T + i0 + i]);
-                vstore(p, i * LV + l, s);
-                vstore(p * (vload(i * LV + l, g) - delta[delta_off + head * T + i0 + i]) * scale, i * LV + l, g);
+                const vfloat p = vexp(s[i * LV + l] - lse[lse_off + head * T + i0 + i]);
+                s[i * LV + l] = p;
+                g[i * LV + l] = p * (g[i * LV + l] - delta[delta_off + head * T + i0 + i]) * scale;
             }
-        accumulate(dk, T, t0, q, i0, count, g, 0, i0 == 0);
-        accumulate(dv, T, t0, grad, i0, count, s, 0, i0 == 0);
+        accumulate(dk, T, t0, q, i0, count, (__local const float *)g, 0, i0 == 0);
+        accumulate(dv, T, t0, grad, i0, count, (__local const float *)s, 0, i0 == 0);
     }
 }

@@ -30,68 +30,79 @@ DIFFAD_LOCAL_FN void transpose(__global const float *a, int T, int t0, float sca
         }
 }
 
-#define DEFINE_DOTS(name, MANY)                                                                     \
-    DIFFAD_LOCAL_FN void name(__global const float *b, int T, __local const float *at, __local float *s)    \
-    {                                                                                               \
-        vfloat acc[MANY][LV];                                                                       \
-        for (int r = 0; r < MANY; r++)                                                              \
-            for (int v = 0; v < LV; v++)                                                            \
-                acc[r][v] = 0.0f;                                                                   \
-        for (int cb = 0; cb < DB; cb++) {                                                           \
-            __global const float *row = b + (size_t)cb * T * VEC;                                   \
-            for (int i = 0; i < VEC; i++) {                                                         \
-                vfloat lane[LV];                                                                    \
-                for (int v = 0; v < LV; v++)                                                        \
-                    lane[v] = vload((cb * VEC + i) * LV + v, at);                                   \
-                for (int r = 0; r < MANY; r++)                                                      \
-                    for (int v = 0; v < LV; v++)                                                    \
-                        acc[r][v] += lane[v] * row[r * VEC + i];                                    \
-            }                                                                                       \
-        }                                                                                           \
-        for (int r = 0; r < MANY; r++)                                                              \
-            for (int v = 0; v < LV; v++)                                                            \
-                vstore(acc[r][v], r * LV + v, s);                                                   \
+/* `many` (a constant) rows of b. */
+DIFFAD_LOCAL_FN void dots_of(const int many, __global const float *b, int T, __local const vfloat *at, __local vfloat *s)
+{
+    vfloat acc[8][LV];
+#pragma unroll
+    for (int r = 0; r < many; r++)
+#pragma unroll
+        for (int v = 0; v < LV; v++)
+            acc[r][v] = 0.0f;
+    for (int cb = 0; cb < DB; cb++) {
+        __global const float  *row = b + (size_t)cb * T * VEC;
+        __local const vfloat  *lane = at + cb * VEC * LV;
+#pragma unroll 4
+        for (int i = 0; i < VEC; i++)
+#pragma unroll
+            for (int r = 0; r < many; r++)
+#pragma unroll
+                for (int v = 0; v < LV; v++)
+                    acc[r][v] += lane[i * LV + v] * row[r * VEC + i];
     }
-DEFINE_DOTS(dots8, 8)
-DEFINE_DOTS(dots1, 1)
+#pragma unroll
+    for (int r = 0; r < many; r++)
+#pragma unroll
+        for (int v = 0; v < LV; v++)
+            s[r * LV + v] = acc[r][v];
+}
 
 /* Rows j0 .. j0+count-1 of b. */
-DIFFAD_LOCAL_FN void dots(__global const float *b, int T, int j0, int count, __local const float *at, __local float *s)
+DIFFAD_LOCAL_FN void dots(__global const float *b, int T, int j0, int count, __local const vfloat *at, __local vfloat *s)
 {
     int j = 0;
     for (; j + 8 <= count; j += 8)
-        dots8(b + (size_t)(j0 + j) * VEC, T, at, s + j * ROWS);
+        dots_of(8, b + (size_t)(j0 + j) * VEC, T, at, s + j * LV);
     for (; j < count; j++)
-        dots1(b + (size_t)(j0 + j) * VEC, T, at, s + j * ROWS);
+        dots_of(1, b + (size_t)(j0 + j) * VEC, T, at, s + j * LV);
 }
 
-/* Eight rows of out from `row` on, CV channel blocks; `many` of them exist. */
-DIFFAD_LOCAL_FN void accumulate8(__global float *out, int T, int many, __global const float *m, int count, __local const float *s,
-                        __local const float *factor, int is_first)
+/* Eight rows of out, of which `many` exist, and CV channel blocks. */
+DIFFAD_LOCAL_FN void accumulate8(__global float *out, int T, int many, __global const float *m, int count,
+                                 __local const float *s, __local const float *factor, int is_first)
 {
     vfloat acc[8][CV];
+#pragma unroll
     for (int r = 0; r < 8; r++)
+#pragma unroll
         for (int v = 0; v < CV; v++)
-            acc[r][v] = is_first || r >= many ? (vfloat)(0.0f) : vload((size_t)v * T + r, out) * (factor ? factor[r] : 1.0f);
+            acc[r][v] = 0.0f;
     for (int j = 0; j < count; j++) {
         vfloat lane[CV];
+#pragma unroll
         for (int v = 0; v < CV; v++)
             lane[v] = vload((size_t)v * T + j, m);
+#pragma unroll
         for (int r = 0; r < 8; r++)
+#pragma unroll
             for (int v = 0; v < CV; v++)
                 acc[r][v] += lane[v] * s[j * ROWS + r];
     }
+#pragma unroll
     for (int r = 0; r < 8; r++)
-        for (int v = 0; v < CV; v++)
+#pragma unroll
+        for (int v = 0; v < CV; v++) {
+            const size_t at = (size_t)v * T + r;
             if (r < many)
-                vstore(acc[r][v], (size_t)v * T + r, out);
+                vstore(is_first ? acc[r][v] : acc[r][v] + vload(at, out) * (factor ? factor[r] : 1.0f), at, out);
+        }
 }
 
-DIFFAD_LOCAL_FN void accumulate(__global float *out, int T, int t0, __global const float *m, int j0, int count, __local const float *s,
-                       __local const float *factor, int is_first)
+DIFFAD_LOCAL_FN void accumulate(__global float *out, int T, int t0, __global const float *m, int j0, int count,
+                                __local const float *s, __local const float *factor, int is_first)
 {
     for (int cb = 0; cb < DB; cb += CV)
         for (int r = 0; r < min(ROWS, T - t0); r += 8)
-            accumulate8(out + ((size_t)cb * T + t0 + r) * VEC, T, T - t0 - r, m + ((size_t)cb * T + j0) * VEC, count, s + r,
-                        factor ? factor + r : 0, is_first);
+            accumulate8(out + ((size_t)cb * T + t0 + r) * VEC, T, T - t0 - r, m + ((size_t)cb * T + j0) * VEC, count,
+                        s + r, factor ? factor + r : 0, is_first);
 }
