@@ -1,0 +1,40 @@
+/* cli_bench.h: the parts of `diffad bench`. */
+#ifndef DIFFAD_CLI_BENCH_H
+#define DIFFAD_CLI_BENCH_H
+
+#include "cli.h"
+
+/* ---- cli_sample.c: repeated measurements ---- */
+
+enum { CLI_MAX_SAMPLES = 256 };
+typedef struct cli_sample { double value[CLI_MAX_SAMPLES]; int count; } cli_sample;
+void   cli_sample_add(cli_sample *s, double value);
+double cli_sample_median(const cli_sample *s);      /* NaN: none */
+double cli_sample_min(const cli_sample *s);
+double cli_sample_max(const cli_sample *s);
+/* "KEY", "KEY_min", "KEY_max" */
+void   cli_sample_json(cli_json *j, const char *key, const cli_sample *s);
+
+/* ---- cli_peak.c: what the device reaches in plain OpenCL C ---- */
+
+typedef struct cli_peak { double gflops, gbytes; } cli_peak;      /* multiply-adds; triad, per second */
+diffad_status cli_measure_peak(diffad_device *dev, cli_peak *out);
+
+/* ---- cli_bench_op.c ---- */
+
+int cli_bench_op(cli *c, const char *op, int repeat);
+
+/* ---- cli_pytorch.c: the same work in PyTorch, in a process of its own ---- */
+
+typedef struct cli_pytorch {
+    int     pid, to, from;               /* pipes */
+    char    version[64];
+    int     threads;
+    int64_t parameters, peak_rss;        /* bytes */
+} cli_pytorch;
+/* description: JSON of diffad_config_to_json. Fails with USAGE when python3 with torch is not there. */
+diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads);
+diffad_status cli_pytorch_run(cli_pytorch *p, double *seconds);
+void          cli_pytorch_end(cli_pytorch *p);       /* fills peak_rss */
+
+#endif

@@ -1,0 +1,112 @@
+/* cli_pytorch.c: tools/pytorch/bench_detect.py as a process that detects when it is told to. */
+#include "base/fail.h"
+#include "base/file.h"
+#include "cli_bench.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* One line of JSON; NULL: the process ended or printed something else. */
+static json_t *read_line(const cli_pytorch *p)
+{
+    char   line[4096];
+    size_t n = 0;
+    while (n + 1 < sizeof line) {
+        const ssize_t got = read(p->from, line + n, 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0 || line[n] == '\n')
+            break;
+        n++;
+    }
+    return json_loadb(line, n, 0, NULL);
+}
+
+static bool tell(const cli_pytorch *p, const char *word)
+{
+    const size_t n = strlen(word);
+    return write(p->to, word, n) == (ssize_t)n;
+}
+
+static void run_python(const char *script, const char *description, int steps, int threads, const int *in, const int *out)
+{
+    char        s[16], t[16];
+    const char *python = getenv("DIFFAD_PYTHON");
+    if (!python || !*python)
+        python = "python3";
+    snprintf(s, sizeof s, "%d", steps);
+    snprintf(t, sizeof t, "%d", threads);
+    dup2(in[0], STDIN_FILENO);
+    dup2(out[1], STDOUT_FILENO);
+    for (int i = 0; i < 2; i++) {
+        close(in[i]);
+        close(out[i]);
+    }
+    signal(SIGPIPE, SIG_DFL);
+    execlp(python, python, script, description, s, t, (char *)NULL);
+    _exit(127);
+}
+
+diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads)
+{
+    const char *script = DIFFAD_SOURCE_DIR "/tools/pytorch/bench_detect.py";
+    int         in[2], out[2];
+    if (!diffad_path_exists(script))
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "bench: %s is not there; --pytorch needs the source tree", script);
+    if (pipe(in) != 0)
+        DIFFAD_FAIL(DIFFAD_ERR_FILE, "bench: no pipe: %s", strerror(errno));
+    if (pipe(out) != 0) {
+        close(in[0]);
+        close(in[1]);
+        DIFFAD_FAIL(DIFFAD_ERR_FILE, "bench: no pipe: %s", strerror(errno));
+    }
+    fflush(stdout);
+    p->pid = fork();
+    if (p->pid == 0)
+        run_python(script, description, steps, threads, in, out);
+    close(in[0]);
+    close(out[1]);
+    p->to   = in[1];
+    p->from = out[0];
+    json_t     *ready   = p->pid > 0 ? read_line(p) : NULL;
+    const char *version = json_string_value(json_object_get(ready, "torch"));
+    snprintf(p->version, sizeof p->version, "%s", version ? version : "");
+    p->threads    = (int)json_integer_value(json_object_get(ready, "threads"));
+    p->parameters = (int64_t)json_integer_value(json_object_get(ready, "parameters"));
+    json_decref(ready);
+    if (version)
+        return DIFFAD_OK;
+    cli_pytorch_end(p);
+    DIFFAD_FAIL(DIFFAD_ERR_USAGE, "bench: --pytorch needs python3 with torch (its messages above); DIFFAD_PYTHON names another interpreter");
+}
+
+diffad_status cli_pytorch_run(cli_pytorch *p, double *seconds)
+{
+    json_t       *row   = tell(p, "run\n") ? read_line(p) : NULL;
+    const json_t *value = json_object_get(row, "seconds");
+    const bool    ok    = json_is_number(value);
+    *seconds = json_number_value(value);
+    json_decref(row);
+    if (!ok)
+        DIFFAD_FAIL(DIFFAD_ERR_DEVICE, "bench: the PyTorch process ended (its messages above)");
+    return DIFFAD_OK;
+}
+
+void cli_pytorch_end(cli_pytorch *p)
+{
+    if (p->pid <= 0)
+        return;
+    json_t *row = tell(p, "end\n") ? read_line(p) : NULL;
+    p->peak_rss = (int64_t)json_integer_value(json_object_get(row, "peak_rss"));
+    json_decref(row);
+    close(p->to);
+    close(p->from);
+    waitpid(p->pid, NULL, 0);
+    p->pid = 0;
+}

@@ -1,0 +1,107 @@
+/* cli_run.c: progress and results of trainings and evaluations. */
+#include "cli_run.h"
+#include "eval/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+void cli_on_train(void *user, const diffad_train_progress *p)
+{
+    static char stage[64];
+    char        note[96], loss[32] = "";
+    if (strcmp(stage, p->stage) != 0 || p->step <= 1) {
+        snprintf(stage, sizeof stage, "%s", p->stage);
+        cli_progress_begin(user, stage, "step", p->step, p->total);
+    }
+    if (isfinite(p->loss))
+        snprintf(loss, sizeof loss, "loss %.4g, ", p->loss);
+    snprintf(note, sizeof note, "%s%.1f images/s", loss, p->images_per_second);
+    cli_progress(p->step, note);
+}
+
+void cli_on_eval(void *user, int64_t done, int64_t total)
+{
+    if (done <= 1)
+        cli_progress_begin(user, "evaluate", "image", 0, total);
+    cli_progress(done, NULL);
+}
+
+static diffad_report_metrics metrics_of(const diffad_evaluation *e)
+{
+    return (diffad_report_metrics){ .image_auroc = e->image.auroc, .image_ap = e->image.ap, .image_f1max = e->image.f1max,
+                                    .pixel_auroc = e->pixel.auroc, .pixel_ap = e->pixel.ap, .pixel_f1max = e->pixel.f1max,
+                                    .pixel_aupro = e->aupro, .seconds_per_image = e->seconds_per_image };
+}
+
+void cli_eval_json(cli_json *j, const diffad_detector *d, const diffad_evaluation *e, bool official)
+{
+    const diffad_detector_info *i = diffad_detector_info_of(d);
+    const diffad_report_metrics m = metrics_of(e);
+    cli_json_open(j, NULL, '{');
+    cli_json_text(j, "model", i->model);
+    cli_json_text(j, "scale", i->scale);
+    cli_json_text(j, "class", e->class_name);
+    cli_json_int(j, "steps", i->steps);
+    cli_json_text(j, "protocol", official ? "official" : "mvtec");
+    cli_json_text(j, "device", i->device);
+    cli_json_int(j, "images", e->images);
+    diffad_text_add(&j->t, ", ");
+    diffad_report_metrics_json(&j->t, &m);
+    cli_json_real(j, "seconds_per_image", e->seconds_per_image, 6);
+    cli_json_real(j, "threshold", e->threshold, 9);
+    cli_json_text(j, "threshold_rule", e->threshold_rule);
+    cli_json_text(j, "fingerprint", i->fingerprint);
+    cli_json_close(j, '}');
+}
+
+static void add_row(cli_table *t, const char *name, double ours, double paper)
+{
+    cli_cell(t, "%s", name);
+    if (isfinite(ours))
+        cli_cell(t, "%.1f", 100 * ours);
+    else
+        cli_cell(t, "undefined");
+    if (isfinite(paper))
+        cli_cell(t, "%.1f", 100 * paper);
+    else
+        cli_cell(t, "%s", "");
+}
+
+static double paper_figure(const char *model, const char *class_name, const char *metric)
+{
+    const double v = diffad_paper_figure(model, class_name, metric);
+    return isfinite(v) ? v : diffad_paper_figure(model, "average", metric);
+}
+
+void cli_eval_print(const diffad_detector *d, const diffad_evaluation *e, bool official)
+{
+    const diffad_detector_info *i = diffad_detector_info_of(d);
+    const diffad_report_metrics m = metrics_of(e);
+    const struct { const char *name, *metric; double value; } rows[] = {
+        { "image AUROC", "image_auroc", m.image_auroc }, { "image AP", NULL, m.image_ap }, { "image F1 max", NULL, m.image_f1max },
+        { "pixel AUROC", "pixel_auroc", m.pixel_auroc }, { "pixel AP", "pixel_ap", m.pixel_ap }, { "pixel F1 max", NULL, m.pixel_f1max },
+        { "pixel AUPRO", NULL, m.pixel_aupro },
+    };
+    const bool is_in_paper = isfinite(diffad_paper_figure(i->model, e->class_name, "image_auroc"));
+    cli_table  t = cli_table_new(3, 1u << 1 | 1u << 2);
+    cli_out("%s %s, class %s, %lld images, %d sampling steps, protocol %s\n", i->model, i->scale, e->class_name, (long long)e->images,
+            i->steps, official ? "official" : "mvtec");
+    cli_cell(&t, "%%");
+    cli_cell(&t, "here");
+    cli_cell(&t, "%s", is_in_paper ? "paper" : "paper (average of its classes)");
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++)
+        add_row(&t, rows[k].name, rows[k].value, rows[k].metric ? paper_figure(i->model, e->class_name, rows[k].metric) : NAN);
+    cli_table_print(&t);
+    if (isfinite(e->threshold))
+        cli_out("threshold %.6g: %s\n", e->threshold, e->threshold_rule);
+    if (isfinite(e->seconds_per_image))
+        cli_out("%.4g s an image\n", e->seconds_per_image);
+    cli_out("fingerprint %s\n", i->fingerprint);
+}
+
+void cli_keep_threshold(const cli *c, diffad_detector *d, const diffad_evaluation *e)
+{
+    if (isfinite(e->threshold) && diffad_detector_keep_threshold(d, e->threshold, e->threshold_rule) != DIFFAD_OK)
+        cli_note(c, "the threshold is not kept in the run: %s", diffad_error_detail());
+}

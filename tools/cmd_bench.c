@@ -1,0 +1,373 @@
+/* cmd_bench.c: `diffad bench`: a detection stage by stage, single ops, and the same work in PyTorch. */
+#include "base/file.h"
+#include "base/sys.h"
+#include "cli_bench.h"
+#include "diffad/detect.h"
+#include "kernel/program.h"
+#include "model/desc.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { BUILD_MS = 3600000 };
+
+typedef struct stage { diffad_stage_time now; cli_sample ms; } stage;
+
+typedef struct job {
+    cli              *c;
+    const char       *model, *scale;
+    int               repeat, threads;
+    diffad_detector_options how;
+    diffad_device    *dev;
+    diffad_detector  *d;
+    float            *planes;
+    stage             stage[DIFFAD_DETECTOR_STAGES];
+    int               stages;
+    cli_sample        ms, pytorch_ms, ratio;
+    double            build_cold, build_warm;      /* ms; NaN: not measured */
+    cli_pytorch       pytorch;
+    bool              has_pytorch;
+} job;
+
+/* ---- a detector with random weights, and a picture ---- */
+
+static diffad_status open_model(job *b)
+{
+    DIFFAD_TRY(cli_open_device(b->c, &b->dev));
+    DIFFAD_TRY(diffad_detector_random(b->dev, b->model, b->scale, &b->how, &b->d));
+    const diffad_detector_info *i = diffad_detector_info_of(b->d);
+    const int64_t               n = (int64_t)i->width * i->height * i->channels;
+    if (!(b->planes = diffad_alloc_array((size_t)n, sizeof *b->planes)))
+        return diffad_fail(DIFFAD_ERR_MEMORY, "bench: no host memory");
+    uint32_t state = 1;
+    for (int64_t k = 0; k < n; k++) {
+        state = state * 1664525u + 1013904223u;
+        b->planes[k] = (float)(state >> 8) / 16777216.0f;
+    }
+    return DIFFAD_OK;
+}
+
+static void close_model(job *b)
+{
+    diffad_release(b->planes);
+    diffad_detector_close(b->d);
+    diffad_device_close(b->dev);
+    b->planes = NULL;
+    b->d      = NULL;
+    b->dev    = NULL;
+}
+
+static diffad_status detect(job *b, double *ms)
+{
+    diffad_detection r;
+    DIFFAD_TRY(diffad_detector_planes(b->d, b->planes, &r));
+    *ms = r.seconds * 1e3;
+    return DIFFAD_OK;
+}
+
+/* ---- how long until the first result: in children with caches of their own, first empty, then filled ---- */
+
+typedef struct build_result { bool is_done; double ms; } build_result;
+
+static void measure_build(void *user, void *result)
+{
+    job           b = *(job *)user;
+    build_result *r = result;
+    double        first = 0, second = 0;
+    cli           quiet = *b.c;
+    quiet.quiet = true;
+    b.c = &quiet;
+    if (open_model(&b) != DIFFAD_OK || detect(&b, &first) != DIFFAD_OK || detect(&b, &second) != DIFFAD_OK)
+        return;
+    r->ms      = (double)diffad_program_statistics(b.dev).build_ns * 1e-6 + fmax(first - second, 0);
+    r->is_done = true;
+}
+
+/* remove() takes files and links, and folders once they are empty. */
+static void remove_tree(const char *path)
+{
+    diffad_names names;
+    if (remove(path) == 0 || diffad_dir_list(path, DIFFAD_ERR_FILE, &names) != DIFFAD_OK)
+        return;
+    for (int64_t i = 0; i < names.count; i++) {
+        char *inner = diffad_path_join(path, names.name[i]);
+        if (inner)
+            remove_tree(inner);
+        diffad_release(inner);
+    }
+    diffad_names_release(&names);
+    remove(path);
+}
+
+static void set_or_unset(const char *name, const char *value)
+{
+    if (value)
+        setenv(name, value, 1);
+    else
+        unsetenv(name);
+}
+
+static void measure_builds(job *b)
+{
+    static const char *const names[] = { "DIFFAD_CACHE_DIR", "POCL_CACHE_DIR" };
+    const char *tmp = getenv("TMPDIR");
+    char        folder[1024], *before[2];
+    snprintf(folder, sizeof folder, "%s/diffad-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(folder))
+        return;
+    for (int i = 0; i < 2; i++) {
+        before[i] = getenv(names[i]) ? diffad_strdup(getenv(names[i])) : NULL;
+        setenv(names[i], folder, 1);
+    }
+    for (int warm = 0; warm < 2; warm++) {
+        build_result r = { .is_done = false };
+        cli_note(b->c, "time until the first result, caches %s", warm ? "filled" : "empty");
+        if (cli_in_child(measure_build, b, &r, sizeof r, BUILD_MS) == 0 && r.is_done)
+            *(warm ? &b->build_warm : &b->build_cold) = r.ms;
+    }
+    for (int i = 0; i < 2; i++) {
+        set_or_unset(names[i], before[i]);
+        diffad_release(before[i]);
+    }
+    remove_tree(folder);
+}
+
+/* ---- rounds ---- */
+
+static diffad_status measure_stages(job *b)
+{
+    diffad_stage_time now[DIFFAD_DETECTOR_STAGES];
+    DIFFAD_TRY(diffad_detector_measure(b->d, b->planes, now, &b->stages));
+    for (int i = 0; i < b->stages; i++) {
+        b->stage[i].now = now[i];
+        cli_sample_add(&b->stage[i].ms, now[i].ms);
+    }
+    return DIFFAD_OK;
+}
+
+static diffad_status run_round(job *b)
+{
+    double ms, seconds;
+    DIFFAD_TRY(measure_stages(b));
+    DIFFAD_TRY(detect(b, &ms));
+    cli_sample_add(&b->ms, ms);
+    if (b->has_pytorch) {
+        DIFFAD_TRY(cli_pytorch_run(&b->pytorch, &seconds));
+        cli_sample_add(&b->pytorch_ms, seconds * 1e3);
+        cli_sample_add(&b->ratio, seconds * 1e3 / ms);
+    }
+    return DIFFAD_OK;
+}
+
+static diffad_status start_pytorch(job *b)
+{
+    diffad_desc desc;
+    DIFFAD_TRY(diffad_desc_named(b->model, b->scale, &desc));
+    char *text = diffad_config_to_json(diffad_desc_fields, &desc);
+    if (!text)
+        return diffad_fail(DIFFAD_ERR_MEMORY, "bench: no host memory");
+    const int           steps = diffad_detector_info_of(b->d)->steps;
+    const diffad_status st    = cli_pytorch_start(&b->pytorch, text, steps, b->threads);
+    diffad_release(text);
+    if (st == DIFFAD_OK && b->pytorch.parameters != diffad_detector_info_of(b->d)->parameters)
+        cli_note(b->c, "the PyTorch model has %lld parameters, not %lld: not the same work", (long long)b->pytorch.parameters,
+                 (long long)diffad_detector_info_of(b->d)->parameters);
+    b->has_pytorch = st == DIFFAD_OK;
+    return st;
+}
+
+static diffad_status measure(job *b)
+{
+    double ms;
+    DIFFAD_TRY(open_model(b));
+    if (b->threads <= 0)
+        b->threads = (int)diffad_device_caps(b->dev)->compute_units;
+    if (cli_has(b->c, "pytorch"))
+        DIFFAD_TRY(start_pytorch(b));
+    DIFFAD_TRY(detect(b, &ms));      /* builds */
+    cli_progress_begin(b->c, "bench", "round", 0, b->repeat);
+    for (int i = 0; i < b->repeat; i++) {
+        if (cli_stop)
+            return diffad_fail(DIFFAD_ERR_STOPPED, "stopped after %d of %d rounds", i, b->repeat);
+        DIFFAD_TRY(run_round(b));
+        cli_progress(i + 1, NULL);
+    }
+    if (b->has_pytorch)
+        cli_pytorch_end(&b->pytorch);
+    return DIFFAD_OK;
+}
+
+/* ---- results ---- */
+
+static int64_t peak_rss(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (int64_t)u.ru_maxrss * 1024 : 0;
+}
+
+static void totals(const job *b, double *gflop, int64_t *launches)
+{
+    *gflop    = 0;
+    *launches = 0;
+    for (int i = 0; i < b->stages; i++) {
+        *gflop += b->stage[i].now.gflop;
+        *launches += b->stage[i].now.launches;
+    }
+}
+
+static void print_json(const job *b)
+{
+    const diffad_detector_info *info = diffad_detector_info_of(b->d);
+    double   gflop;
+    int64_t  launches;
+    cli_json j = { .needs_comma = false };
+    totals(b, &gflop, &launches);
+    cli_json_open(&j, NULL, '{');
+    cli_json_text(&j, "device", info->device);
+    cli_json_text(&j, "driver", info->driver);
+    cli_json_text(&j, "version", DIFFAD_VERSION);
+    cli_json_text(&j, "model", info->model);
+    cli_json_text(&j, "scale", info->scale);
+    cli_json_int(&j, "batch", 1);
+    cli_json_text(&j, "precision", "f32");
+    cli_json_int(&j, "steps", info->steps);
+    cli_json_int(&j, "repeat", b->repeat);
+    cli_json_int(&j, "threads", b->threads);
+    cli_json_int(&j, "parameters", info->parameters);
+    cli_json_open(&j, "stages", '[');
+    for (int i = 0; i < b->stages; i++) {
+        const stage *s = &b->stage[i];
+        cli_json_open(&j, NULL, '{');
+        cli_json_text(&j, "name", s->now.name);
+        cli_sample_json(&j, "ms", &s->ms);
+        cli_json_real(&j, "gflop", s->now.gflop, 6);
+        cli_json_real(&j, "gflops", s->now.gflop / cli_sample_median(&s->ms) * 1e3, 6);
+        cli_json_int(&j, "launches", s->now.launches);
+        cli_json_close(&j, '}');
+    }
+    cli_json_close(&j, ']');
+    cli_sample_json(&j, "ms", &b->ms);
+    cli_json_real(&j, "gflop", gflop, 6);
+    cli_json_real(&j, "gflops", gflop / cli_sample_median(&b->ms) * 1e3, 6);
+    cli_json_int(&j, "launches", launches);
+    cli_json_int(&j, "peak_bytes", (int64_t)diffad_device_peak_bytes(b->dev));
+    cli_json_int(&j, "peak_rss", peak_rss());
+    cli_json_real(&j, "build_ms_cold", b->build_cold, 6);
+    cli_json_real(&j, "build_ms_warm", b->build_warm, 6);
+    if (b->has_pytorch) {
+        cli_json_open(&j, "pytorch", '{');
+        cli_json_text(&j, "version", b->pytorch.version);
+        cli_json_int(&j, "threads", b->pytorch.threads);
+        cli_json_int(&j, "parameters", b->pytorch.parameters);
+        cli_sample_json(&j, "ms", &b->pytorch_ms);
+        cli_json_int(&j, "peak_rss", b->pytorch.peak_rss);
+        cli_sample_json(&j, "ratio", &b->ratio);
+        cli_json_close(&j, '}');
+    }
+    cli_json_close(&j, '}');
+    cli_json_print(&j);
+}
+
+static void print_line(const char *name, const cli_sample *ms, double gflop, int64_t launches)
+{
+    cli_out("%-10s %10.2f ms (%.2f .. %.2f) %9.2f GFLOP %8.1f GFLOP/s %6lld launches\n", name, cli_sample_median(ms), cli_sample_min(ms),
+            cli_sample_max(ms), gflop, gflop / cli_sample_median(ms) * 1e3, (long long)launches);
+}
+
+static void print_text(const job *b)
+{
+    const diffad_detector_info *info = diffad_detector_info_of(b->d);
+    double  gflop;
+    int64_t launches;
+    char    device[24], host[24];
+    totals(b, &gflop, &launches);
+    cli_out("%s %s, %dx%d, %d sampling steps, batch 1, f32, %d rounds on %s\n", info->model, info->scale, info->width, info->height, info->steps,
+            b->repeat, info->device);
+    for (int i = 0; i < b->stages; i++)
+        print_line(b->stage[i].now.name, &b->stage[i].ms, b->stage[i].now.gflop, b->stage[i].now.launches);
+    print_line("detection", &b->ms, gflop, launches);
+    cli_out("%s of device memory, %s of process memory\n", cli_bytes_text((double)diffad_device_peak_bytes(b->dev), device, sizeof device),
+            cli_bytes_text((double)peak_rss(), host, sizeof host));
+    if (isfinite(b->build_cold))
+        cli_out("kernels until the first result: %.0f ms with empty caches, %.0f ms with filled ones\n", b->build_cold, b->build_warm);
+    if (b->has_pytorch)
+        cli_out("PyTorch %s, %d threads: %.2f ms (%.2f .. %.2f), %s of process memory; %.2f times as long (%.2f .. %.2f)\n", b->pytorch.version,
+                b->pytorch.threads, cli_sample_median(&b->pytorch_ms), cli_sample_min(&b->pytorch_ms), cli_sample_max(&b->pytorch_ms),
+                cli_bytes_text((double)b->pytorch.peak_rss, host, sizeof host), cli_sample_median(&b->ratio), cli_sample_min(&b->ratio),
+                cli_sample_max(&b->ratio));
+}
+
+/* ---- what is asked for ---- */
+
+static int bench_model(cli *c, const char *model)
+{
+    static job  b;
+    static const char *const scales[] = { "paper", "fast", "tiny" };
+    const char *threads = getenv("POCL_MAX_PTHREAD_COUNT");
+    int64_t     n = 0;
+    b = (job){ .c = c, .model = model, .scale = cli_text(c, "scale", "fast"), .repeat = (int)cli_int(c, "repeat", 5),
+               .how = { .steps = (int)cli_int(c, "steps", 0) }, .build_cold = NAN, .build_warm = NAN };
+    for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++)
+        if (strcmp(model, scales[i]) == 0) {
+            b.model = "diffad";
+            b.scale = scales[i];
+        }
+    if (threads)
+        diffad_parse_i64(threads, &n);
+    b.threads = (int)cli_int(c, "threads", n);
+    if (!cli_has(c, "no-build"))
+        measure_builds(&b);
+    const diffad_status st = measure(&b);
+    cli_progress_end();
+    const int code = st == DIFFAD_OK ? 0 : cli_fail(st);
+    if (code == 0 && c->json)
+        print_json(&b);
+    else if (code == 0)
+        print_text(&b);
+    cli_pytorch_end(&b.pytorch);
+    close_model(&b);
+    return code;
+}
+
+static int run(cli *c)
+{
+    const char *op = NULL, *model = NULL;
+    for (int i = 0; i < c->n_args; i++) {
+        if (strncmp(c->args[i], "op=", 3) == 0)
+            op = c->args[i] + 3;
+        else if (strncmp(c->args[i], "model=", 6) == 0)
+            model = c->args[i] + 6;
+        else
+            return cli_usage(c, "\"%s\": op=NAME or model=NAME", c->args[i]);
+    }
+    if (op && model)
+        return cli_usage(c, "op= or model=, not both");
+    if (op && cli_has(c, "pytorch"))
+        return cli_usage(c, "--pytorch compares whole detections: model=NAME");
+    if (cli_has(c, "threads"))
+        setenv("POCL_MAX_PTHREAD_COUNT", cli_text(c, "threads", ""), 1);
+    return op ? cli_bench_op(c, op, (int)cli_int(c, "repeat", 7)) : bench_model(c, model ? model : "diffad");
+}
+
+static const cli_option options[] = {
+    { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes of the model (default fast)" },
+    { "steps", 0, CLI_INT, "N", 1, 1000, "sampling steps (default: the description's)" },
+    { "repeat", 0, CLI_INT, "R", 1, CLI_MAX_SAMPLES, "rounds; medians are printed, with min and max (default 5, ops 7)" },
+    { "threads", 0, CLI_INT, "N", 1, 1024, "of a CPU device (PoCL) and of PyTorch" },
+    { "pytorch", 0, CLI_FLAG, NULL, 0, 0, "the same work in PyTorch in turn with it, where python3 with torch is there" },
+    { "no-build", 0, CLI_FLAG, NULL, 0, 0, "leave out the time until the first result" },
+    { 0 },
+};
+
+const cli_command cmd_bench = {
+    .name = "bench", .summary = "times detections stage by stage, single ops, and PyTorch beside them", .arguments = "[op=NAME|model=NAME]",
+    .most = 2, .options = options, .can_stop = true, .run = run,
+    .details = "model=NAME (default diffad): a variant, or a scale; random weights, one picture a detection. Stages are timed with a wait\n"
+               "after each, the detection as a whole. build_ms is what kernels cost until the first result, in processes of their own:\n"
+               "cold with empty caches, warm with filled ones. op=NAME (or all): each way of an op on its cases of real size, by the\n"
+               "driver's clock, and its share of the nearer roof: multiply-adds or memory bandwidth, measured first.",
+};

@@ -1,0 +1,310 @@
+/* cmd_train.c: `diffad train`: the plan, then all stages of a model into a run folder. */
+#include "base/file.h"
+#include "cli_run.h"
+#include "graph/graph.h"
+#include "train/run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_SETS = 64, SET_BYTES = 160 };
+
+/* Assignments that --steps, --batch and the spelling train.steps.vae stand for, then those of --set. */
+typedef struct sets { char text[MAX_SETS][SET_BYTES]; const char *list[MAX_SETS + 1]; int count; } sets;
+
+static bool add_set(sets *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#include <stdarg.h>
+static bool add_set(sets *s, const char *format, ...)
+{
+    va_list args;
+    if (s->count == MAX_SETS)
+        return false;
+    va_start(args, format);
+    const int n = vsnprintf(s->text[s->count], SET_BYTES, format, args);
+    va_end(args);
+    s->list[s->count] = s->text[s->count];
+    s->list[++s->count] = NULL;
+    return n >= 0 && n < SET_BYTES;
+}
+
+static int collect_sets(const cli *c, sets *s)
+{
+    static const char *const stages[] = { "vae", "ldm", "seg", "draem" };
+    static const char        steps[] = "train.steps.";
+    bool ok = true;
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
+        if (cli_has(c, "steps"))
+            ok = ok && add_set(s, "train.%s.steps=%lld", stages[i], (long long)cli_int(c, "steps", 0));
+        if (cli_has(c, "batch"))
+            ok = ok && add_set(s, "train.%s.batch=%lld", stages[i], (long long)cli_int(c, "batch", 0));
+    }
+    for (const char *const *l = cli_list(c, "set"); l && *l; l++) {
+        const size_t stage = strcspn(*l, "=") > sizeof steps - 1 && strncmp(*l, steps, sizeof steps - 1) == 0 ? sizeof steps - 1 : 0;
+        if (stage)
+            ok = ok && add_set(s, "train.%.*s.steps%s", (int)(strcspn(*l, "=") - stage), *l + stage, *l + strcspn(*l, "="));
+        else
+            ok = ok && add_set(s, "%s", *l);
+    }
+    return ok ? 0 : cli_usage(c, "more than %d values are set, or one of them is longer than %d bytes", MAX_SETS, SET_BYTES);
+}
+
+/* ---- the plan ---- */
+
+typedef struct part { const char *name; int64_t parameters; double activations; } part;
+
+/* Bytes of all results of a graph: what a training step keeps for its backward pass, about. */
+static double result_bytes(const diffad_graph *g)
+{
+    double bytes = 0;
+    for (int64_t i = 0; i < g->n_nodes; i++)
+        for (int k = 0; k < g->node[i]->op->n_out && !g->node[i]->op->is_alias; k++)
+            bytes += (double)diffad_numel(g->node[i]->out[k]) * (double)diffad_dtype_bytes(g->node[i]->out[k]->type);
+    return bytes;
+}
+
+/* Builds one stage's network on the host and counts. */
+static diffad_status measure(const diffad_desc *d, const char *stage, int batch, part *p)
+{
+    diffad_graph  *g;
+    diffad_params *params = diffad_params_create();
+    const int      h = d->image_size.v[0], w = d->image_size.v[1], f = diffad_desc_factor(d), c = d->image_channels;
+    const int      e = d->autoencoder.embed_dim, in = d->condition == DESC_CONDITION_NONE ? e : 2 * e;
+    if (!params)
+        return diffad_fail(DIFFAD_ERR_MEMORY, "train: no host memory");
+    diffad_status st = diffad_graph_create(&g);
+    if (st != DIFFAD_OK) {
+        diffad_params_destroy(params);
+        return st;
+    }
+    diffad_nn        nn = nn_make(g, params, false);
+    const diffad_val x  = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(batch, c, h, w));
+    if (strcmp(stage, "vae") == 0) {
+        diffad_encoder(&nn, d, x);
+        diffad_decoder(&nn, d, diffad_input(g, "z", DIFFAD_F32, diffad_shape4(batch, e, h / f, w / f)));
+    } else if (strcmp(stage, "ldm") == 0) {
+        diffad_unet(&nn, d, diffad_input(g, "z", DIFFAD_F32, diffad_shape4(batch, in, h / f, w / f)),
+                    diffad_input(g, "t", DIFFAD_I32, diffad_shape1(batch)));
+    } else if (strcmp(stage, "seg") == 0) {
+        diffad_discriminator(&nn, diffad_input(g, "y", DIFFAD_F32, diffad_shape4(batch, c * (d->has_mix ? 3 : 2), h, w)),
+                             d->segmenter.base_channels);
+    } else {
+        diffad_nn second = nn_make(g, params, false);
+        nn_push(&nn, "rec");
+        diffad_draem_reconstruct(&nn, x, d->draem.rec_base);
+        nn_push(&second, "seg");
+        diffad_discriminator(&second, diffad_input(g, "y", DIFFAD_F32, diffad_shape4(batch, 2 * c, h, w)), d->draem.seg_base);
+    }
+    st = diffad_graph_status(g);
+    p->name        = stage;
+    p->parameters  = diffad_params_elements(params, true);
+    p->activations = result_bytes(g);
+    diffad_graph_destroy(g);
+    diffad_params_destroy(params);
+    return st;
+}
+
+static const desc_stage *recipe_of(const diffad_desc *d, const char *stage)
+{
+    return strcmp(stage, "vae") == 0   ? &d->train.vae
+           : strcmp(stage, "ldm") == 0 ? &d->train.ldm
+           : strcmp(stage, "seg") == 0 ? &d->train.seg
+                                       : &d->train.draem;
+}
+
+/* Weights, gradients, two moments, and where there are, averaged weights and summed gradients; activations besides. */
+static double stage_bytes(const diffad_desc *d, const part *p)
+{
+    const desc_stage *r = recipe_of(d, p->name);
+    const int copies = 4 + (strcmp(p->name, "ldm") == 0 && d->train.ema_decay > 0) + (r->accumulate > 1);
+    return 4.0 * copies * (double)p->parameters + p->activations;
+}
+
+static diffad_status print_plan(const cli *c, const diffad_desc *d, const diffad_train_options *o, double *largest)
+{
+    const train_stage *list[RUN_STAGES];
+    const int          n = run_stages_of(d, list);
+    char               memory[24];
+    cli_note(c, "%s at %dx%d, scale %s, seed %llu -> %s", d->name, d->image_size.v[1], d->image_size.v[0], o->scale,
+             (unsigned long long)o->seed, o->out);
+    *largest = 0;
+    for (int i = 0; i < n; i++) {
+        part p;
+        if (strcmp(o->stages, "all") != 0 && strcmp(o->stages, list[i]->name) != 0)
+            continue;
+        const desc_stage *r = recipe_of(d, list[i]->name);
+        DIFFAD_TRY(measure(d, list[i]->name, r->batch, &p));
+        const double bytes = stage_bytes(d, &p);
+        *largest = fmax(*largest, bytes);
+        cli_note(c, "  %-5s %7lld steps of %d x %d pictures, rate %.3g, %.2f M parameters, about %s", p.name, (long long)r->steps,
+                 r->batch, r->accumulate, r->rate, (double)p.parameters * 1e-6, cli_bytes_text(bytes, memory, sizeof memory));
+    }
+    return DIFFAD_OK;
+}
+
+static diffad_status describe(const diffad_train_options *o, diffad_desc *d)
+{
+    DIFFAD_TRY(diffad_desc_named(o->model, o->scale, d));
+    for (int i = 0; o->configs && o->configs[i]; i++)
+        DIFFAD_TRY(diffad_desc_file(o->configs[i], d));
+    for (int i = 0; o->sets && o->sets[i]; i++)
+        DIFFAD_TRY(diffad_config_set(o->sets[i], diffad_desc_fields, d));
+    return diffad_desc_check(d);
+}
+
+/* ---- after the training ---- */
+
+static bool all_stages_done(const char *folder)
+{
+    const train_stage *list[RUN_STAGES];
+    run_record         record;
+    diffad_desc        d;
+    bool               all = run_record_read(folder, &record, &d) == DIFFAD_OK;
+    for (int i = 0, n = all ? run_stages_of(&d, list) : 0; i < n; i++)
+        for (int k = 0; k < RUN_STAGES; k++)
+            all = all && (run_stages[k] != list[i] || record.stage[k].is_done);
+    return all;
+}
+
+/* Good images that a plain folder held back give the threshold that `diffad detect` needs. */
+static diffad_status find_threshold(const cli *c, diffad_device *dev, const diffad_train_options *o)
+{
+    diffad_dataset  *data;
+    diffad_detector *d;
+    DIFFAD_TRY(diffad_dataset_open(o->data, o->class_name, &data));
+    const bool wanted = diffad_dataset_is_plain(data) && diffad_dataset_holdout_count(data) > 0 && all_stages_done(o->out);
+    diffad_dataset_close(data);
+    if (!wanted)
+        return DIFFAD_OK;
+    diffad_evaluation         e;
+    const diffad_eval_options eo = { .data = o->data, .class_name = o->class_name, .official = true, .stop = &cli_stop,
+                                     .progress = cli_on_eval, .user = (void *)(uintptr_t)c };
+    DIFFAD_TRY(diffad_detector_open(dev, o->out, NULL, &d));
+    const diffad_status st = diffad_evaluate(d, &eo, &e);
+    cli_progress_end();
+    if (st == DIFFAD_OK) {
+        cli_keep_threshold(c, d, &e);
+        cli_note(c, "threshold %.6g: %s", e.threshold, e.threshold_rule);
+        diffad_evaluation_release(&e);
+    }
+    diffad_detector_close(d);
+    return st;
+}
+
+static void print_result(const cli *c, const diffad_train_options *o, const diffad_desc *d, const diffad_train_result *r)
+{
+    char took[16], memory[24];
+    if (!c->json) {
+        cli_out("%s: %.2f M parameters, %s, %s of device memory\nfingerprint %s\n", o->out, (double)r->parameters * 1e-6,
+                diffad_duration_text(r->seconds, took, sizeof took), cli_bytes_text((double)r->peak_bytes, memory, sizeof memory),
+                r->fingerprint);
+        return;
+    }
+    cli_json j = { .needs_comma = false };
+    cli_json_open(&j, NULL, '{');
+    cli_json_text(&j, "run", o->out);
+    cli_json_text(&j, "model", d->name);
+    cli_json_text(&j, "scale", o->scale);
+    cli_json_int(&j, "parameters", r->parameters);
+    cli_json_real(&j, "seconds", r->seconds, 6);
+    cli_json_int(&j, "peak_bytes", (int64_t)r->peak_bytes);
+    cli_json_text(&j, "fingerprint", r->fingerprint);
+    cli_json_close(&j, '}');
+    cli_json_print(&j);
+}
+
+static diffad_train_options options_of(const cli *c, const sets *s)
+{
+    static const char *const scales[] = { "paper", "fast", "tiny" };
+    diffad_train_options o = diffad_train_options_default();
+    o.data         = c->args[0];
+    o.class_name   = cli_text(c, "class", NULL);
+    o.model        = cli_text(c, "model", o.model);
+    o.scale        = cli_text(c, "scale", o.scale);
+    for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++)
+        if (strcmp(o.model, scales[i]) == 0) {
+            o.scale = scales[i];
+            o.model = "diffad";
+        }
+    o.configs      = cli_list(c, "config");
+    o.sets         = s->count ? s->list : NULL;
+    o.textures     = cli_text(c, "textures", NULL);
+    o.lpips        = cli_text(c, "lpips", NULL);
+    o.out          = cli_text(c, "out", o.out);
+    o.stages       = cli_text(c, "stage", o.stages);
+    o.from         = cli_text(c, "from", NULL);
+    o.resume       = cli_has(c, "resume");
+    o.seed         = c->seed;
+    o.threads      = (int)cli_int(c, "threads", o.threads);
+    o.save_seconds = cli_real(c, "save-seconds", o.save_seconds);
+    o.stop         = &cli_stop;
+    o.progress     = cli_on_train;
+    o.user         = (void *)(uintptr_t)c;
+    return o;
+}
+
+static int run(cli *c)
+{
+    static sets         s;
+    diffad_desc         d;
+    diffad_device      *dev;
+    diffad_train_result result = { .seconds = 0 };
+    double              largest;
+    int                 code = collect_sets(c, &s);
+    if (code)
+        return code;
+    if (strcmp(cli_text(c, "precision", "f32"), "f32") != 0)
+        return cli_usage(c, "--precision %s: this build trains in f32 only", cli_text(c, "precision", ""));
+    const diffad_train_options o = options_of(c, &s);
+    diffad_status st = describe(&o, &d);
+    if (st == DIFFAD_OK)
+        st = print_plan(c, &d, &o, &largest);
+    if (st == DIFFAD_OK && cli_has(c, "max-memory") && largest > (double)cli_int(c, "max-memory", 0)) {
+        cli_error("a stage needs about %.0f MiB, more than --max-memory: lower --batch or the scale", largest / (1 << 20));
+        return 6;
+    }
+    if (st == DIFFAD_OK)
+        st = cli_open_device(c, &dev);
+    if (st != DIFFAD_OK)
+        return cli_fail(st);
+    st = diffad_train(dev, &o, &result);
+    cli_progress_end();
+    if (st == DIFFAD_OK)
+        st = find_threshold(c, dev, &o);
+    if (st == DIFFAD_OK)
+        print_result(c, &o, &d, &result);
+    else
+        code = cli_fail(st);
+    diffad_device_close(dev);
+    return code;
+}
+
+static const cli_option options[] = {
+    { "class", 0, CLI_TEXT, "C", 0, 0, "class folder in DATA (default: DATA itself)" },
+    { "model", 0, CLI_TEXT, "VARIANT", 0, 0, "diffad (default), diffad_fr, diffad_c, diffad_no_inter, diffad_xa_inter, draem" },
+    { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes (default fast)" },
+    { "config", 0, CLI_LIST, "FILE", 0, 0, "YAML laid over the description; several in order" },
+    { "set", 0, CLI_LIST, "NAME=VALUE", 0, 0, "one value of the description; `diffad explain` lists them" },
+    { "textures", 0, CLI_TEXT, "DIR", 0, 0, "sources of simulated anomalies (default DATA/textures, else procedural)" },
+    { "lpips", 0, CLI_TEXT, "FILE", 0, 0, "LPIPS weights (safetensors) for the first stage; without: L1 and critic" },
+    { "out", 0, CLI_TEXT, "RUN", 0, 0, "run folder (default run)" },
+    { "stage", 0, CLI_CHOICE, "all|vae|ldm|seg|draem", 0, 0, "train this stage only (default all)" },
+    { "from", 0, CLI_TEXT, "RUN", 0, 0, "take stages that are already trained there" },
+    { "resume", 0, CLI_FLAG, NULL, 0, 0, "continue bit for bit; with nothing saved yet, start" },
+    { "precision", 0, CLI_CHOICE, "f32|f16|bf16", 0, 0, "of the weights (default f32)" },
+    { "batch", 0, CLI_INT, "N", 1, 4096, "pictures a step, of every stage" },
+    { "steps", 0, CLI_INT, "N", 0, 1e12, "steps of every stage" },
+    { "max-memory", 0, CLI_BYTES, "SIZE", 0, 0, "refuse to start when the plan needs more" },
+    { "protocol", 0, CLI_CHOICE, "official|mvtec", 0, 0, "as in eval; training reads no ground truth, so nothing changes here" },
+    { "threads", 0, CLI_INT, "N", 1, 64, "of the loader (default 1); never changes a result" },
+    { "save-seconds", 0, CLI_REAL, "S", 0.001, 1e9, "between saved states (default 60)" },
+    { 0 },
+};
+
+const cli_command cmd_train = {
+    .name = "train", .summary = "trains a model into a run folder", .arguments = "DATA", .least = 1, .most = 1, .options = options,
+    .can_stop = true, .run = run,
+    .details = "DATA is a folder of classes in MVTec-AD layout, a class of it, or any folder of good images: of such a folder some\n"
+               "images are held back and give the threshold. SIGINT and SIGTERM save the state and end with 130 and 143; --resume\n"
+               "continues. RUN holds run.json, weights (safetensors) and metrics.jsonl.",
+};
