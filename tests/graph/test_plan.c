@@ -1,0 +1,582 @@
+/* test_plan.c: memory sharing, in-place use, aliases, layouts and state of plans (src/graph/plan.c, memory.c). */
+#include "graph/rig.h"
+#include "op/ops.h"
+#include "support/stub_cl.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static diffad_val map(diffad_graph *g, const char *name, int64_t c) { return diffad_input(g, name, DIFFAD_F32, diffad_shape4(2, c, 8, 8)); }
+static const size_t MAP = 2 * 16 * 8 * 8 * sizeof(float);
+
+static diffad_val pool(diffad_graph *g, diffad_val x) { return diffad_avg_pool(g, x, &(diffad_pool_attr){ 3, 1, 1 }); }
+
+/* ---- memory ---- */
+
+Test(plan, values_with_disjoint_lives_share_bytes)
+{
+    diffad_device *dev = dev_new();
+    diffad_graph  *g   = graph_new();
+    diffad_val     v   = map(g, "x", 16);
+    for (int i = 0; i < 10; i++)
+        v = pool(g, v);
+    diffad_output(g, "y", v);
+
+    diffad_plan *p = plan_new(dev, g, NULL), *apart = plan_new(dev, g, &(diffad_plan_options){ .no_sharing = true });
+
+    cr_expect_leq(diffad_plan_bytes(p), 2 * MAP, "%zu", diffad_plan_bytes(p));
+    cr_expect_geq(diffad_plan_bytes(apart), 9 * MAP);
+    cr_expect_eq(diffad_plan_fixed_bytes(p), 2 * MAP);
+    expect_like_reference(p, g, 2, 1e-5, "shared");
+    expect_like_reference(apart, g, 2, 1e-5, "apart");
+    diffad_plan_destroy(apart);
+    plan_done(p, g);
+    dev_done(dev);
+}
+
+Test(plan, a_chain_of_pointwise_ops_runs_in_place)
+{
+    diffad_device *dev = dev_new();
+    diffad_graph  *g   = graph_new();
+    diffad_val     v   = map(g, "x", 16);
+    for (int i = 0; i < 10; i++)
+        v = diffad_affine(g, v, 1.5, -0.25);
+    diffad_output(g, "y", v);
+
+    diffad_plan *p = plan_new(dev, g, NULL);
+
+    cr_expect_eq(diffad_plan_bytes(p), MAP);
+    expect_like_reference(p, g, 2, 1e-5, "chain");
+    plan_done(p, g);
+    dev_done(dev);
+}
+
+/* Each row must not overwrite what is still needed. */
+static void build_row(diffad_graph *g, int row)
+{
+    const diffad_val x = map(g, "x", 16), t = diffad_affine(g, x, 2, 1);
+    diffad_val       y;
+    switch (row) {
+    case 0: y = diffad_add(g, diffad_silu(g, t), t); break;                                   /* read later */
+    case 1: diffad_output(g, "t", t); y = diffad_silu(g, t); break;                           /* an output */
+    case 2: y = diffad_mul(g, diffad_add(g, t, t), x); break;                                 /* both operands */
+    case 3: {                                                                                 /* an alias is read later */
+        const diffad_val flat = diffad_reshape(g, t, diffad_shape1(2048)), s = diffad_silu(g, t);
+        y = diffad_add(g, diffad_reshape(g, s, diffad_shape1(2048)), flat);
+        break;
+    }
+    case 4: {                                                                                 /* the alias is overwritten, t is read */
+        const diffad_val flat = diffad_silu(g, diffad_reshape(g, t, diffad_shape1(2048)));
+        y = diffad_add(g, flat, diffad_reshape(g, diffad_relu(g, t), diffad_shape1(2048)));
+        break;
+    }
+    case 5: y = diffad_sub(g, t, diffad_stop_gradient(g, t)); break;                          /* a value and its alias as operands */
+    case 6: {                                                                                 /* an alias of an alias is an output */
+        const diffad_val again = diffad_stop_gradient(g, diffad_stop_gradient(g, t));
+        diffad_output(g, "again", again);
+        y = diffad_silu(g, t);
+        break;
+    }
+    case 7: {                                                                                 /* an alias of an output */
+        diffad_output(g, "t", t);
+        y = diffad_silu(g, diffad_reshape(g, t, diffad_shape1(2048)));
+        break;
+    }
+    case 8: {                                                                                 /* two aliases, both outputs */
+        diffad_output(g, "a", diffad_reshape(g, t, diffad_shape1(2048)));
+        y = diffad_reshape(g, t, diffad_shape2(32, 64));
+        break;
+    }
+    case 9: diffad_output(g, "a", diffad_reshape(g, x, diffad_shape1(2048))); y = diffad_silu(g, x); break;      /* alias of an input */
+    case 10: {                                                                                /* read plain and blocked, then overwritten */
+        const diffad_val b = diffad_reorder(g, t), s = diffad_silu(g, b);
+        y = diffad_add(g, diffad_add(g, s, b), diffad_exp(g, diffad_reshape(g, diffad_reshape(g, t, diffad_shape1(2048)),
+                                                                             diffad_shape4(2, 16, 8, 8))));
+        break;
+    }
+    default: {                                                                                /* outputs in a blocked layout */
+        const diffad_val b = diffad_silu(g, diffad_reorder(g, t));
+        diffad_output(g, "b", b);
+        y = diffad_stop_gradient(g, b);
+        break;
+    }
+    }
+    diffad_output(g, "y", y);
+}
+
+Test(plan, nothing_is_overwritten_that_is_still_needed)
+{
+    diffad_device *dev = dev_new();
+    for (int row = 0; row < 12; row++) {
+        diffad_graph *g = graph_new();
+        char          what[32];
+        build_row(g, row);
+        sprintf(what, "row %d", row);
+        diffad_plan *p = plan_new(dev, g, NULL);
+        expect_like_reference(p, g, 3, 1e-5, what);
+        plan_done(p, g);
+    }
+    dev_done(dev);
+}
+
+/* Whatever an op may overwrite, it gives the same bits when it does. */
+Test(plan, in_place_and_apart_give_the_same_bits_for_every_op)
+{
+    diffad_device *dev = dev_new();
+    int            count, tried = 0;
+    const diffad_op *const *table = diffad_op_table(&count);
+    for (int k = 0; k < count; k++) {
+        const diffad_op *op = table[k];
+        for (int c = 0; op->inplace && c < op->n_cases; c++) {
+            const diffad_op_case *oc = &op->cases[c];
+            const int             n_in = oc->n_in ? oc->n_in : op->n_in;
+            bool                  is_plain = !oc->bench && !op->writes;
+            for (int i = 0; i < n_in; i++)
+                is_plain = is_plain && (oc->absent >> i & 1u || (oc->type[i] == DIFFAD_F32));
+            if (!is_plain)
+                continue;
+            float results[2][4096];
+            int64_t n = 0;
+            for (int apart = 0; apart < 2; apart++) {
+                diffad_graph *g = graph_new();
+                diffad_val    in[DIFFAD_MAX_IN];
+                char          name[16];
+                for (int i = 0; i < n_in; i++) {
+                    sprintf(name, "x%d", i);
+                    in[i] = oc->absent >> i & 1u ? diffad_none() : diffad_affine(g, diffad_input(g, name, DIFFAD_F32, oc->in[i]), 0.5, 0.75);
+                }
+                const diffad_val y = diffad_apply(g, op, oc->attr, n_in, in);
+                diffad_output(g, "y", diffad_affine(g, y, 1, 0));
+                diffad_plan *p = plan_new(dev, g, &(diffad_plan_options){ .no_sharing = apart });
+                n = diffad_shape_count(diffad_val_shape(g, y));
+                n = n < 4096 ? n : 4096;
+                for (int i = 0; i < n_in; i++) {
+                    sprintf(name, "x%d", i);
+                    diffad_tensor *t = diffad_plan_tensor(p, name);
+                    const int64_t  elements = t ? diffad_shape_count(diffad_tensor_shape(t)) : 0;
+                    float         *x = malloc((size_t)(elements + 1) * sizeof *x);
+                    numbers(x, elements, (unsigned)i + 1);
+                    if (t)
+                        tensor_put(t, x, elements);
+                    free(x);
+                }
+                plan_must_run(p);
+                const diffad_tensor *t = diffad_plan_tensor(p, "y");
+                const int64_t        all = diffad_shape_count(diffad_tensor_shape(t));
+                float               *x = malloc((size_t)all * sizeof *x);
+                tensor_get(t, x, all);
+                memcpy(results[apart], x, (size_t)n * sizeof *x);
+                free(x);
+                plan_done(p, g);
+            }
+            cr_expect_arr_eq(results[0], results[1], (size_t)n * sizeof(float), "%s, case %s", op->name, oc->name);
+            tried++;
+        }
+    }
+    cr_expect_gt(tried, 50, "%d cases", tried);
+    dev_done(dev);
+}
+
+Test(plan, blocks_are_split_where_the_device_allows_only_small_ones)
+{
+    setenv("DIFFAD_CAPS", "max_alloc=20000", 1);      /* two maps and a bit */
+    diffad_device *dev = dev_new();
+    diffad_graph  *g   = graph_new();
+    const diffad_val x = map(g, "x", 16);
+    diffad_val       t[6], y = x;
+    for (int i = 0; i < 6; i++)
+        t[i] = pool(g, i ? t[i - 1] : x);
+    for (int i = 5; i >= 0; i--)
+        y = diffad_add(g, y, t[i]);
+    diffad_output(g, "y", y);
+
+    diffad_plan *p = plan_new(dev, g, NULL);
+
+    cr_expect_geq(p->n_buffers, 3, "%lld", (long long)p->n_buffers);
+    for (int64_t i = 0; i < p->n_buffers; i++)
+        cr_expect_leq(p->buffer_bytes[i], 20000);
+    expect_like_reference(p, g, 1, 1e-5, "split");
+    plan_done(p, g);
+    dev_done(dev);
+}
+
+Test(plan, a_value_larger_than_the_device_allows_is_an_error_with_a_remedy)
+{
+    setenv("DIFFAD_CAPS", "max_alloc=4096", 1);
+    diffad_device *dev = dev_new();
+    diffad_graph  *g   = graph_new();
+    diffad_plan   *p   = NULL;
+    diffad_output(g, "y", pool(g, pool(g, map(g, "x", 16))));
+
+    cr_expect_eq(diffad_plan_create(dev, g, NULL, &p), DIFFAD_ERR_MEMORY);
+    cr_expect(!p && strstr(diffad_error_detail(), "smaller batch"), "%s", diffad_error_detail());
+    diffad_graph_destroy(g);
+    dev_done(dev);
+}
+
+Test(plan, inputs_that_nothing_reads_can_be_written_all_the_same)
+{
+    diffad_device *dev = dev_new();
+    diffad_graph  *g   = graph_new();
+    map(g, "unused", 3);
+    diffad_output(g, "y", diffad_silu(g, map(g, "x", 3)));
+    diffad_plan *p = plan_new(dev, g, NULL);
+    cr_expect_not_null(diffad_plan_tensor(p, "unused"));
+    cr_expect_null(diffad_plan_tensor(p, "nothing"));
+    expect_like_reference(p, g, 1, 1e-5, "unused");
+    plan_done(p, g);
+    dev_done(dev);
+}
+
+/* ---- layouts ---- */
+
+static void on_stub(void)
+{
+    unsetenv("DIFFAD_DEVICE");
+    setenv("DIFFAD_CACHE_DIR", "", 1);
+    stub_install();
+}
+
+Test(plan, a_reorder_is_made_once_and_shared)
+{
+    on_stub();
+    diffad_device *dev = dev_new();
+    diffad_graph  *g   = graph_new();
+    const diffad_val x = map(g, "x", 19), other = map(g, "other", 19), b = diffad_reorder(g, x);
+    const diffad_val s = diffad_add(g, b, other), m = diffad_mul(g, b, other);      /* `other` is wanted blocked, twice */
+    const diffad_val flat = diffad_reshape(g, s, diffad_shape1(2 * 19 * 64)), again = diffad_reshape(g, s, diffad_shape2(2, 19 * 64));
+    diffad_output(g, "m", m);
+    diffad_output(g, "f", diffad_silu(g, flat));
+    diffad_output(g, "a", diffad_relu(g, again));                                   /* s is wanted plain, twice */
+
+    diffad_plan *p = plan_new(dev, g, NULL);
+
+    cr_expect_eq(launches_of(p, "to_blocked"), 2, "x and other: %d", launches_of(p, "to_blocked"));
+    cr_expect_eq(launches_of(p, "to_plain"), 2, "s, and output m: %d", launches_of(p, "to_plain"));
+    plan_done(p, g);
+    diffad_device_close(dev);
+    cr_expect_eq(stub_live(), 0);
+}
+
+Test(plan, mixtures_of_plain_and_blocked_compute_the_same)
+{
+    static const char *const caps[] = { "block=16", "block=8", "block=4", "block=1" };
+    for (size_t c = 0; c < sizeof caps / sizeof caps[0]; c++) {
+        setenv("DIFFAD_CAPS", caps[c], 1);
+        diffad_device *dev = dev_new();
+        diffad_graph  *g   = graph_new();
+        const diffad_val x = map(g, "x", 19), other = map(g, "other", 19), b = diffad_reorder(g, x);
+        const diffad_val s = diffad_exp(g, diffad_add(g, b, other)), both[] = { s, other };
+        const diffad_val cat = diffad_concat(g, 2, both), part = diffad_slice(g, cat, 7, 19);
+        diffad_output(g, "s", s);
+        diffad_output(g, "cat", cat);
+        diffad_output(g, "y", diffad_add(g, diffad_mul(g, part, b), pool(g, s)));
+        diffad_plan *p = plan_new(dev, g, NULL);
+        expect_like_reference(p, g, 2, 1e-5, caps[c]);
+        plan_done(p, g);
+        dev_done(dev);
+    }
+}
+
+/* ---- state ---- */
+
+typedef struct state { diffad_device *dev; diffad_graph *g; diffad_tensor *w; diffad_val x, v; } state;
+
+static state state_new(void)
+{
+    state s = { .dev = dev_new(), .g = graph_new() };
+    float x[2 * 19 * 64];
+    s.w = tensor_new(s.dev, diffad_shape4(2, 19, 8, 8));
+    numbers(x, 2 * 19 * 64, 99);
+    tensor_put(s.w, x, 2 * 19 * 64);
+    return s;
+}
+
+static void state_start(state *s)
+{
+    s->x = map(s->g, "x", 19);
+    s->v = diffad_bound(s->g, "w", DIFFAD_F32, diffad_shape4(2, 19, 8, 8), &s->w);
+}
+
+static void state_done(state *s, const char *what)
+{
+    diffad_plan *p = plan_new(s->dev, s->g, NULL);
+    expect_like_reference(p, s->g, 3, 1e-5, what);
+    plan_done(p, s->g);
+    diffad_tensor_destroy(s->w);
+    dev_done(s->dev);
+}
+
+Test(plan, state_that_is_written_is_seen_by_later_nodes_only)
+{
+    state s = state_new();
+    state_start(&s);
+    diffad_output(s.g, "before", diffad_silu(s.g, s.v));
+    diffad_assign(s.g, s.v, diffad_add(s.g, s.v, s.x));
+    diffad_output(s.g, "between", diffad_silu(s.g, s.v));
+    diffad_assign(s.g, s.v, diffad_tanh(s.g, s.v));
+    diffad_output(s.g, "after", diffad_silu(s.g, s.v));
+    state_done(&s, "order");
+}
+
+Test(plan, state_is_read_again_in_both_layouts_after_it_was_written)
+{
+    state s = state_new();
+    state_start(&s);
+    const diffad_val b = diffad_reorder(s.g, s.x);
+    diffad_output(s.g, "a", diffad_add(s.g, b, s.v));              /* a blocked copy of w is made */
+    diffad_output(s.g, "b", diffad_silu(s.g, diffad_reshape(s.g, s.v, diffad_shape1(2 * 19 * 64))));
+    diffad_assign(s.g, s.v, diffad_mul(s.g, b, b));                /* from a blocked value */
+    diffad_output(s.g, "c", diffad_add(s.g, b, s.v));
+    diffad_output(s.g, "d", diffad_silu(s.g, diffad_reshape(s.g, s.v, diffad_shape1(2 * 19 * 64))));
+    diffad_assign(s.g, s.v, diffad_affine(s.g, s.x, 3, 0));        /* from a plain one */
+    diffad_output(s.g, "e", diffad_mul(s.g, b, s.v));
+    state_done(&s, "layouts");
+}
+
+Test(plan, an_alias_of_state_keeps_what_was)
+{
+    state s = state_new();
+    state_start(&s);
+    const diffad_val old = diffad_stop_gradient(s.g, s.v), flat = diffad_reshape(s.g, old, diffad_shape1(2 * 19 * 64));
+    diffad_output(s.g, "kept", diffad_reshape(s.g, s.v, diffad_shape2(38, 64)));
+    diffad_assign(s.g, s.v, s.x);
+    diffad_output(s.g, "sum", diffad_add(s.g, old, s.v));
+    diffad_output(s.g, "flat", diffad_affine(s.g, flat, 1, 1));
+    state_done(&s, "alias");
+}
+
+Test(plan, an_alias_that_is_read_before_the_write_costs_no_copy)
+{
+    on_stub();
+    state s = state_new();
+    state_start(&s);
+    diffad_output(s.g, "y", diffad_silu(s.g, diffad_reshape(s.g, s.v, diffad_shape1(2 * 19 * 64))));
+    diffad_assign(s.g, s.v, s.x);
+    diffad_plan *p = plan_new(s.dev, s.g, NULL);
+    cr_expect_eq(launches_of(p, "copy"), 1, "the assignment alone");
+    plan_done(p, s.g);
+    diffad_tensor_destroy(s.w);
+    diffad_device_close(s.dev);
+}
+
+Test(plan, state_without_a_tensor_or_with_another_shape_is_refused)
+{
+    state        s = state_new();
+    diffad_plan *p = NULL;
+    state_start(&s);
+    diffad_output(s.g, "y", diffad_silu(s.g, s.v));
+    diffad_tensor *const w = s.w;
+    s.w = NULL;
+    cr_expect_eq(diffad_plan_create(s.dev, s.g, NULL, &p), DIFFAD_ERR_USAGE);
+    cr_expect(strstr(diffad_error_detail(), "w has no tensor yet"), "%s", diffad_error_detail());
+    s.w = tensor_new(s.dev, diffad_shape1(5));
+    cr_expect_eq(diffad_plan_create(s.dev, s.g, NULL, &p), DIFFAD_ERR_SHAPE);
+    cr_expect(strstr(diffad_error_detail(), "its tensor is f32 [5]"), "%s", diffad_error_detail());
+    diffad_tensor_destroy(s.w);
+    diffad_tensor_destroy(w);
+    diffad_graph_destroy(s.g);
+    dev_done(s.dev);
+}
+
+Test(plan, one_tensor_under_two_names_is_refused_when_it_is_written)
+{
+    state          s     = state_new();
+    diffad_tensor *other = s.w;
+    diffad_plan   *p     = NULL;
+    state_start(&s);
+    const diffad_val same = diffad_bound(s.g, "same", DIFFAD_F32, diffad_shape4(2, 19, 8, 8), &other);
+    diffad_output(s.g, "y", diffad_add(s.g, s.v, same));
+    p = plan_new(s.dev, s.g, NULL);      /* reading is fine */
+    diffad_plan_destroy(p);
+    p = NULL;
+    diffad_assign(s.g, s.v, s.x);
+    cr_expect_eq(diffad_plan_create(s.dev, s.g, NULL, &p), DIFFAD_ERR_USAGE);
+    cr_expect(strstr(diffad_error_detail(), "w and same hold one tensor"), "%s", diffad_error_detail());
+    diffad_graph_destroy(s.g);
+    diffad_tensor_destroy(s.w);
+    dev_done(s.dev);
+}
+
+/* ---- packed parameters ---- */
+
+/* A graph's slots must stay where they are. */
+static struct packs { diffad_device *dev; diffad_graph *g; diffad_tensor *w; diffad_val x, v; diffad_plan *p; } k;
+
+static const diffad_conv_attr same_size = { .stride = 1, .dilation = 1, .left = 1, .right = 1, .top = 1, .bottom = 1 };
+
+static void packs_new(bool on_the_stub)
+{
+    float x[16 * 16 * 9];
+    if (on_the_stub)
+        on_stub();
+    k.dev = dev_new();
+    k.g   = graph_new();
+    k.w   = tensor_new(k.dev, diffad_shape4(16, 16, 3, 3));
+    numbers(x, 16 * 16 * 9, 5);
+    tensor_put(k.w, x, 16 * 16 * 9);
+    k.x = map(k.g, "x", 16);
+    k.v = diffad_bound(k.g, "w", DIFFAD_F32, diffad_shape4(16, 16, 3, 3), &k.w);
+}
+
+static void packs_done(void)
+{
+    plan_done(k.p, k.g);
+    diffad_tensor_destroy(k.w);
+    diffad_device_close(k.dev);
+    cr_expect_eq(stub_live(), 0);
+}
+
+/* Launches that pack, in one run on the stub. */
+static int packing(void)
+{
+    stub_reset();
+    plan_must_run(k.p);
+    return stub_launches_of("conv2d_pack_whole") + stub_launches_of("conv2d_pack");
+}
+
+static void touch(diffad_tensor *w)
+{
+    float x[16 * 16 * 9] = { 0 };
+    tensor_put(w, x, 16 * 16 * 9);
+}
+
+Test(plan, a_parameter_is_packed_again_only_when_it_changed)
+{
+    packs_new(true);
+    diffad_output(k.g, "y", diffad_conv2d(k.g, diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size), k.v, diffad_none(), &same_size));
+    k.p = plan_new(k.dev, k.g, &(diffad_plan_options){ .ways = "conv2d=blocked" });
+
+    cr_expect_eq(packing(), 1, "both nodes share one packed form");
+    cr_expect_eq(packing(), 0);
+    touch(k.w);
+    cr_expect_eq(packing(), 1);
+    cr_expect_eq(packing(), 0);
+    packs_done();
+}
+
+Test(plan, a_reshaped_parameter_is_packed_once_too)
+{
+    packs_new(true);
+    const diffad_val flat = diffad_reshape(k.g, k.v, diffad_shape1(16 * 16 * 9)), w = diffad_reshape(k.g, flat, diffad_shape4(16, 16, 3, 3));
+    diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, w, diffad_none(), &same_size));
+    k.p = plan_new(k.dev, k.g, &(diffad_plan_options){ .ways = "conv2d=blocked" });
+
+    cr_expect_eq(packing(), 1);
+    cr_expect_eq(packing(), 0);
+    touch(k.w);
+    cr_expect_eq(packing(), 1);
+    packs_done();
+}
+
+Test(plan, a_parameter_that_the_graph_writes_is_packed_in_every_run)
+{
+    packs_new(true);
+    diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
+    diffad_assign(k.g, k.v, diffad_affine(k.g, k.v, 0.5, 0));
+    diffad_output(k.g, "z", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
+    k.p = plan_new(k.dev, k.g, &(diffad_plan_options){ .ways = "conv2d=blocked" });
+
+    cr_expect_eq(packing(), 2, "before the write and after it");
+    cr_expect_eq(packing(), 2);
+    packs_done();
+}
+
+Test(plan, packed_parameters_follow_what_was_written)
+{
+    packs_new(false);
+    const diffad_val flat = diffad_reshape(k.g, k.v, diffad_shape1(16 * 16 * 9)), w = diffad_reshape(k.g, flat, diffad_shape4(16, 16, 3, 3));
+    diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
+    diffad_output(k.g, "r", diffad_conv2d(k.g, k.x, w, diffad_none(), &same_size));
+    diffad_assign(k.g, k.v, diffad_affine(k.g, k.v, 0.5, 0.01));
+    diffad_output(k.g, "z", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
+    diffad_output(k.g, "s", diffad_conv2d(k.g, k.x, w, diffad_none(), &same_size));      /* the alias: as it was */
+    k.p = plan_new(k.dev, k.g, NULL);
+    expect_like_reference(k.p, k.g, 3, 1e-5, "packed");
+    touch(k.w);
+    expect_like_reference(k.p, k.g, 2, 1e-5, "written by the caller");
+    packs_done();
+}
+
+Test(plan, another_plan_that_writes_a_parameter_makes_packs_stale)
+{
+    packs_new(false);
+    diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
+    k.p = plan_new(k.dev, k.g, NULL);
+    diffad_graph *h = graph_new();
+    const diffad_val v = diffad_bound(h, "w", DIFFAD_F32, diffad_shape4(16, 16, 3, 3), &k.w);
+    diffad_assign(h, v, diffad_affine(h, v, 0.5, 0.01));
+    diffad_plan *trainer = plan_new(k.dev, h, NULL);
+    for (int i = 0; i < 3; i++) {
+        expect_like_reference(k.p, k.g, 1, 1e-5, "reader");
+        plan_must_run(trainer);
+    }
+    expect_like_reference(k.p, k.g, 1, 1e-5, "reader");
+    plan_done(trainer, h);
+    packs_done();
+}
+
+/* A slot may show another tensor later (EMA weights): a plan stays with its own, and counts what it writes there. */
+Test(plan, a_swapped_slot_does_not_confuse_what_was_written)
+{
+    packs_new(false);
+    diffad_graph *h = graph_new();
+    diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
+    k.p = plan_new(k.dev, k.g, NULL);
+    const diffad_val v = diffad_bound(h, "w", DIFFAD_F32, diffad_shape4(16, 16, 3, 3), &k.w);
+    diffad_assign(h, v, diffad_affine(h, v, 0.5, 0.01));
+    diffad_plan   *trainer = plan_new(k.dev, h, NULL);
+    diffad_tensor *own = k.w, *other = tensor_new(k.dev, diffad_shape4(16, 16, 3, 3));
+    expect_like_reference(k.p, k.g, 1, 1e-5, "before");
+
+    k.w = other;
+    plan_must_run(trainer);      /* writes `own` */
+    k.w = own;
+
+    expect_like_reference(k.p, k.g, 1, 1e-5, "after");
+    diffad_tensor_destroy(other);
+    plan_done(trainer, h);
+    packs_done();
+}
+
+Test(plan, a_run_that_failed_half_way_makes_packs_stale)
+{
+    packs_new(true);
+    diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
+    diffad_assign(k.g, k.v, diffad_affine(k.g, k.v, 0.5, 0));
+    diffad_output(k.g, "z", diffad_silu(k.g, k.x));
+    k.p = plan_new(k.dev, k.g, &(diffad_plan_options){ .ways = "conv2d=blocked" });
+    packing();
+    const int64_t n = k.p->n_launches;
+    stub_fail(STUB_EnqueueNDRangeKernel, (int)n - 1, false, CL_OUT_OF_HOST_MEMORY);
+    cr_expect_eq(diffad_plan_run(k.p), DIFFAD_ERR_MEMORY);
+    cr_expect_eq(packing(), 1);
+    packs_done();
+}
+
+/* ---- ways ---- */
+
+Test(plan, forced_ways_are_taken_where_they_fit)
+{
+    packs_new(true);
+    diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
+    static const struct { const char *option, *environment, *want; } rows[] = {
+        { "conv2d=portable", NULL, "conv2d:portable" }, { NULL, "conv2d=portable", "conv2d:portable" },
+        { "conv2d=portable", "conv2d=blocked", "conv2d:portable" }, { "conv2d=no_such_way", NULL, "conv2d:blocked" },
+        { "silu=x,conv2d=portable", "conv2d=blocked", "conv2d:portable" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].environment)
+            setenv("DIFFAD_WAYS", rows[i].environment, 1);
+        else
+            unsetenv("DIFFAD_WAYS");
+        diffad_plan *p = plan_new(k.dev, k.g, &(diffad_plan_options){ .ways = rows[i].option });
+        char *ways = diffad_plan_ways(p);
+        cr_expect_str_eq(ways, rows[i].want);
+        free(ways);
+        diffad_plan_destroy(p);
+    }
+    packs_done();
+}
