@@ -50,7 +50,7 @@ void attention_rows(__global const float *qkv, ulong qkv_off, __global float *y,
     for (int r = 0; r < min(ROWS, T - t0); r++) {
         for (int cb = 0; cb < DB; cb++) {
             const size_t i = (size_t)cb * T + t0 + r;
-            vstore(vload(i, out) * ((__local const float *)factor)[r], i, out);
+            gstore(gload(i, out) * ((__local const float *)factor)[r], i, out);
         }
         lse[lse_off + head * T + t0 + r] = ((__local const float *)s)[r];
     }

@@ -7,7 +7,7 @@ static float row_dot(__global const float *a, __global const float *b, int T)
     vfloat sum = 0.0f;
     float  lane[VEC], all = 0.0f;
     for (int cb = 0; cb < DB; cb++)
-        sum += vload((size_t)cb * T, a) * vload((size_t)cb * T, b);
+        sum += gload((size_t)cb * T, a) * gload((size_t)cb * T, b);
     vstore(sum, 0, lane);
     for (int i = 0; i < VEC; i++)
         all += lane[i];

@@ -20,24 +20,24 @@ void moments(__global const float *x, ulong x_off, __global float *part, ulong p
     vfloat s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
     int u = from;
     for (; u + 3 * WG < to; u += 4 * WG) {
-        s0 += vload(u, at);
-        s1 += vload(u + WG, at);
-        s2 += vload(u + 2 * WG, at);
-        s3 += vload(u + 3 * WG, at);
+        s0 += gload(u, at);
+        s1 += gload(u + WG, at);
+        s2 += gload(u + 2 * WG, at);
+        s3 += gload(u + 3 * WG, at);
     }
     for (; u < to; u += WG)
-        s0 += vload(u, at);
+        s0 += gload(u, at);
     const vfloat m = group_sum((s0 + s1) + (s2 + s3), shared) / count;
     vfloat d0 = 0.0f, d1 = 0.0f, q0 = 0.0f, q1 = 0.0f;
     for (u = from; u + WG < to; u += 2 * WG) {
-        const vfloat a = vload(u, at) - m, b = vload(u + WG, at) - m;
+        const vfloat a = gload(u, at) - m, b = gload(u + WG, at) - m;
         d0 += a;
         d1 += b;
         q0 += a * a;
         q1 += b * b;
     }
     if (u < to) {
-        const vfloat a = vload(u, at) - m;
+        const vfloat a = gload(u, at) - m;
         d0 += a;
         q0 += a * a;
     }
@@ -45,9 +45,9 @@ void moments(__global const float *x, ulong x_off, __global float *part, ulong p
     const vfloat q = group_sum(q0 + q1, shared) - count * d * d;
     if (lid == 0) {
         __global float *to_part = part + part_off + chunk_at(3);
-        vstore(m, 0, to_part);
-        vstore(d, 1, to_part);
-        vstore(q, 2, to_part);
+        gstore(m, 0, to_part);
+        gstore(d, 1, to_part);
+        gstore(q, 2, to_part);
     }
 }
 
@@ -146,7 +146,7 @@ static vfloat coef_of(__global const float *coef, int field, int Cp)
 #if B == 1
     return (vfloat)(coef[field * Cp + get_group_id(1)]);
 #else
-    return vload(0, coef + field * Cp + get_group_id(1) * B);
+    return gload(0, coef + field * Cp + get_group_id(1) * B);
 #endif
 }
 
@@ -171,5 +171,5 @@ void apply(__global const float *x, ulong x_off, __global const float *coef, ulo
     __global const float *from = x + x_off + slab_at(units) * VEC;
     __global float       *to   = y + y_off + slab_at(units) * VEC;
     for (int u = chunk_from(per) + (int)get_local_id(0); u < chunk_to(per, units); u += WG)
-        vstore(activate((vload(u, from) - shift - delta) * scale + bias), u, to);
+        gstore(activate((gload(u, from) - shift - delta) * scale + bias), u, to);
 }

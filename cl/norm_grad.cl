@@ -50,16 +50,16 @@ void sums(STATISTICS, __global float *part, ulong part_off, GEOMETRY)
     __global const float *from_x = x + x_off + slab_at(units) * VEC, *from_dy = dy + dy_off + slab_at(units) * VEC;
     vfloat a = 0.0f, q = 0.0f;
     for (int u = chunk_from(per) + (int)get_local_id(0); u < chunk_to(per, units); u += WG) {
-        const vfloat xh = (vload(u, from_x) - l.mean) * l.rstd;
-        const vfloat dz = act_grad(vload(u, from_dy), xh * l.w + l.b);
+        const vfloat xh = (gload(u, from_x) - l.mean) * l.rstd;
+        const vfloat dz = act_grad(gload(u, from_dy), xh * l.w + l.b);
         a += dz;
         q += dz * xh;
     }
     a = group_sum(a, shared);
     q = group_sum(q, shared);
     if (get_local_id(0) == 0) {
-        vstore(a, 0, part + part_off + chunk_at(2));
-        vstore(q, 1, part + part_off + chunk_at(2));
+        gstore(a, 0, part + part_off + chunk_at(2));
+        gstore(q, 1, part + part_off + chunk_at(2));
     }
 }
 
@@ -121,8 +121,8 @@ void spread(STATISTICS, __global const float *s1, ulong s1_off, __global const f
     __global const float *from_x = x + x_off + slab_at(units) * VEC, *from_dy = dy + dy_off + slab_at(units) * VEC;
     __global float       *to     = dx + dx_off + slab_at(units) * VEC;
     for (int u = chunk_from(per) + (int)get_local_id(0); u < chunk_to(per, units); u += WG) {
-        const vfloat xh = (vload(u, from_x) - l.mean) * l.rstd;
-        const vfloat dz = act_grad(vload(u, from_dy), xh * l.w + l.b);
-        vstore(l.rstd * (l.w * dz - k1 - xh * k2), u, to);
+        const vfloat xh = (gload(u, from_x) - l.mean) * l.rstd;
+        const vfloat dz = act_grad(gload(u, from_dy), xh * l.w + l.b);
+        gstore(l.rstd * (l.w * dz - k1 - xh * k2), u, to);
     }
 }

@@ -7,7 +7,7 @@
 #ifndef PIXELS
 #define PIXELS 16
 #endif
-#include "common/vec.cl"
+#include "common/global.cl"
 
 #if B == 1
 #define RUN 1
@@ -36,7 +36,7 @@ static void over_channels(__global const float *a, __global const float *b, int 
         sum[p] = 0.0f;
     for (int c = 0; c < blocks; c++)
         for (int p = 0; p < many; p++)
-            sum[p] += vload(c * step + p, a) * vload(c * step + p, b);
+            sum[p] += gload(c * step + p, a) * gload(c * step + p, b);
 #if B > 1
     for (int p = 0; p < many; p++)
         sum[p] = (vfloat)(total(sum[p]));
@@ -58,7 +58,7 @@ void unit_channels_fwd(__global const float *x, ulong x_off, __global float *y, 
         s[p] = 1.0f / (sqrt(s[p]) + eps);
     for (int c = 0; c < blocks; c++)
         for (int p = 0; p < many; p++)
-            vstore(vload((size_t)c * units + p, x + x_off + at) * s[p], (size_t)c * units + p, y + y_off + at);
+            gstore(gload((size_t)c * units + p, x + x_off + at) * s[p], (size_t)c * units + p, y + y_off + at);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -81,6 +81,6 @@ void unit_channels_bwd(__global const float *x, ulong x_off, __global const floa
     for (int c = 0; c < blocks; c++)
         for (int p = 0; p < many; p++) {
             const size_t i = (size_t)c * units + p;
-            vstore(vload(i, dy + dy_off + at) * s[p] - vload(i, x + x_off + at) * t[p], i, dx + dx_off + at);
+            gstore(gload(i, dy + dy_off + at) * s[p] - gload(i, x + x_off + at) * t[p], i, dx + dx_off + at);
         }
 }

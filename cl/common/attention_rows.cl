@@ -13,6 +13,7 @@
 #define PASS 64
 #endif
 #include "common/exp.cl"
+#include "common/global.cl"
 #include "common/local.cl"
 #define ROWS (LV * VEC)
 #define DB   (D / VEC)
@@ -81,7 +82,7 @@ DIFFAD_LOCAL_FN void accumulate8(__global float *out, int T, int many, __global 
         vfloat lane[CV];
 #pragma unroll
         for (int v = 0; v < CV; v++)
-            lane[v] = vload((size_t)v * T + j, m);
+            lane[v] = gload((size_t)v * T + j, m);
 #pragma unroll
         for (int r = 0; r < 8; r++)
 #pragma unroll
@@ -94,7 +95,7 @@ DIFFAD_LOCAL_FN void accumulate8(__global float *out, int T, int many, __global 
         for (int v = 0; v < CV; v++) {
             const size_t at = (size_t)v * T + r;
             if (r < many)
-                vstore(is_first ? acc[r][v] : acc[r][v] + vload(at, out) * (factor ? factor[r] : 1.0f), at, out);
+                gstore(is_first ? acc[r][v] : acc[r][v] + gload(at, out) * (factor ? factor[r] : 1.0f), at, out);
         }
 }
 

@@ -8,7 +8,7 @@
 #ifndef WG
 #define WG 64
 #endif
-#include "common/vec.cl"
+#include "common/global.cl"
 #include "common/group_sum.cl"
 #define LANES (B > 1 ? 1 : VEC)      /* of a vector, that belong to one channel */
 
