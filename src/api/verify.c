@@ -7,8 +7,9 @@
 
 static const verify_kind *find_kind(const char *name)
 {
-    static const verify_kind *const tables[] = { verify_kinds_ops, verify_kinds_losses, verify_kinds_blocks, verify_kinds_steps,
-                                                 verify_kinds_models, verify_kinds_pipeline, verify_kinds_train, verify_kinds_host };
+    static const verify_kind *const tables[] = { verify_kinds_ops, verify_kinds_losses, verify_kinds_blocks,
+                                                 verify_kinds_steps, verify_kinds_models, verify_kinds_pipeline,
+                                                 verify_kinds_train, verify_kinds_host };
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
         for (const verify_kind *k = tables[i]; k->name; k++)
             if (strcmp(k->name, name) == 0)
@@ -62,7 +63,8 @@ static bool is_weights(const verify_run *r)
 }
 
 /* What goes wrong inside a file is that file's row. */
-static diffad_status one_file(diffad_device *dev, const diffad_verify_options *o, const char *name, diffad_verify_totals *totals)
+static diffad_status one_file(diffad_device *dev, const diffad_verify_options *o, const char *name,
+                              diffad_verify_totals *totals)
 {
     verify_run r    = { .dev = dev, .options = o, .name = name };
     char      *path = diffad_path_join(o->folder, name);
@@ -101,7 +103,8 @@ diffad_status diffad_verify(diffad_device *dev, const diffad_verify_options *o, 
     diffad_names_release(&names);
     DIFFAD_TRY(st);
     if (t.passed + t.failed + t.unsupported == 0)
-        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: no golden file%s%s; a golden file is a *.safetensors file with a `kind` in its metadata",
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT,
+                    "%s: no golden file%s%s; a golden file is a *.safetensors file with a `kind` in its metadata",
                     o->folder, o->only ? " " : "", o->only ? o->only : "");
     *totals = t;
     return DIFFAD_OK;

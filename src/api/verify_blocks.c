@@ -51,10 +51,12 @@ static void unet_attention(verify_net *n)
 {
     diffad_nn        nn = own_nn(n);
     const diffad_val x = verify_in(n, "in.x", DIFFAD_F32);
-    const int        heads = verify_int(n, "heads", 1), width = verify_int(n, "head_channels", (int)(nn_channels(&nn, x) / (heads > 0 ? heads : 1)));
+    const int64_t    channels = nn_channels(&nn, x);
+    const int        heads = verify_int(n, "heads", 1);
+    const int        width = verify_int(n, "head_channels", (int)(channels / (heads > 0 ? heads : 1)));
     verify_fixed(n, "groups", 32);
     verify_fixed(n, "eps", 1e-5);
-    if (width < 1 || nn_channels(&nn, x) % width)
+    if (width < 1 || channels % width)
         diffad_graph_fail(n->g, DIFFAD_ERR_SHAPE, "head_channels %d does not divide the channels", width);
     else if (nn.params)
         finish(n, diffad_unet_attention(&nn, x, width));
@@ -73,7 +75,8 @@ static void unet_residual(verify_net *n)
 static void patch_critic(verify_net *n)
 {
     diffad_nn nn = own_nn(n);
-    const int ndf = verify_int(n, "ndf", (int)side_of(n, "param.main.0.weight", 0)), layers = verify_int(n, "layers", 3);
+    const int ndf = verify_int(n, "ndf", (int)side_of(n, "param.main.0.weight", 0));
+    const int layers = verify_int(n, "layers", 3);
     verify_fixed(n, "eps", 1e-5);
     verify_fixed(n, "slope", 0.2);
     if (nn.params)
@@ -96,6 +99,7 @@ static void lpips(verify_net *n)
 }
 
 const verify_kind verify_kinds_blocks[] = {
-    { "ae_attention", ae_attention, NULL }, { "ae_residual", ae_residual, NULL }, { "unet_attention", unet_attention, NULL },
-    { "unet_residual", unet_residual, NULL }, { "patch_critic", patch_critic, NULL }, { "lpips", lpips, NULL }, { NULL, NULL, NULL },
+    { "ae_attention", ae_attention, NULL }, { "ae_residual", ae_residual, NULL },
+    { "unet_attention", unet_attention, NULL }, { "unet_residual", unet_residual, NULL },
+    { "patch_critic", patch_critic, NULL }, { "lpips", lpips, NULL }, { NULL, NULL, NULL },
 };

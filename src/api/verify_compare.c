@@ -90,7 +90,8 @@ static bool number_for(const diffad_config *map, const char *name, double *out)
     return found && found->text && diffad_parse_f64(found->text, out);
 }
 
-/* What the `*` of a pattern stands for in `name`, put in place of the `*` of another: c*.mask, c0.mask, c*.near -> c0.near */
+/* What the `*` of a pattern stands for in `name`, put in place of the `*` of another:
+ * c*.mask, c0.mask, c*.near -> c0.near */
 static void translate(const char *pattern, const char *name, const char *to, char *out, size_t bytes)
 {
     const char *star = strchr(pattern, '*'), *place = strchr(to, '*');
@@ -119,7 +120,8 @@ static diffad_status mask_of(verify_run *r, const char *name, int64_t n, const f
     if (!(*mask = verify_values(r, other, &count)))
         return DIFFAD_ERR_CHECKPOINT;
     if (count != n)
-        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s has %lld elements, %s %lld", other, (long long)count, name, (long long)n);
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s has %lld elements, %s %lld", other, (long long)count, name,
+                    (long long)n);
     return DIFFAD_OK;
 }
 
@@ -130,7 +132,8 @@ static int descending(const void *a, const void *b)
 }
 
 /* The largest difference of those that count, after `share` of them has been set aside. */
-static diffad_status largest(verify_run *r, const char *name, const float *have, const float *want, int64_t n, double *out)
+static diffad_status largest(verify_run *r, const char *name, const float *have, const float *want, int64_t n,
+                             double *out)
 {
     const float *mask;
     bool         where_set;

@@ -106,7 +106,8 @@ static diffad_status compare(verify_run *r, const char *which, const char *name,
 }
 
 /* Runs `each` for every case that has a tensor CASE.NAME. */
-static diffad_status each_case(verify_run *r, const char *name, diffad_status (*each)(verify_run *r, const char *which))
+static diffad_status each_case(verify_run *r, const char *name,
+                               diffad_status (*each)(verify_run *r, const char *which))
 {
     char         which[VERIFY_NAME];
     const size_t tail = strlen(name) + 1;
@@ -228,7 +229,8 @@ static diffad_status metrics_case(verify_run *r, const char *which)
     if (!mask.x || score.shape.rank != 3)
         return DIFFAD_OK;
     const double limit = verify_number_after(verify_text(r, "pro"), "FPR limit", 0.3);
-    DIFFAD_TRY(diffad_metrics_aupro(score.x, t, score.shape.side[0], (int)score.shape.side[1], (int)score.shape.side[2], limit, &aupro));
+    DIFFAD_TRY(diffad_metrics_aupro(score.x, t, score.shape.side[0], (int)score.shape.side[1],
+                                    (int)score.shape.side[2], limit, &aupro));
     return compare_number(r, which, "pro_auc", aupro);
 }
 

@@ -21,7 +21,7 @@ typedef struct verify_cut { const char *param; int64_t from, count; } verify_cut
 /* Parameters of one network and where their values come from. */
 typedef struct verify_bag {
     diffad_params    *params;
-    const char       *network;      /* metadata `network` of a weights file; NULL: this file's own param.* and buffer.* */
+    const char       *network;      /* metadata `network` of a weights file; NULL: this file's own tensors */
     const char       *sub;          /* behind the file's prefix: "rec." */
     const verify_cut *cut;
 } verify_bag;
@@ -98,7 +98,7 @@ typedef struct verify_net {
 
 diffad_status verify_net_begin(verify_run *r, verify_net *n);
 void          verify_net_end(verify_net *n);
-/* A tensor of the file as an input of the graph, converted to `type`; absent: the graph fails, or (optional) invalid. */
+/* A tensor of the file as an input of the graph, converted to `type`. Absent: the graph fails; optional: invalid. */
 diffad_val    verify_in(verify_net *n, const char *tensor, diffad_dtype type);
 diffad_val    verify_in_optional(verify_net *n, const char *tensor, diffad_dtype type);
 diffad_val    verify_constant(verify_net *n, const char *name, const float *data, diffad_shape shape);
@@ -121,6 +121,8 @@ double        verify_real(verify_net *n, const char *key, double fallback);
 int           verify_int(verify_net *n, const char *key, int fallback);
 void          verify_fixed(verify_net *n, const char *key, double value);
 
+/* ---- verify_weights.c ---- */
+
 /* The parameters of a network: the same list for the same network, sub and cut. NULL (detail set): memory. */
 diffad_params *verify_params(verify_run *r, const char *network, const char *sub, const verify_cut *cut);
 /* Tensors for all parameters so far, with values from the files. */
@@ -135,8 +137,8 @@ typedef struct verify_kind {
 } verify_kind;
 
 /* Each table ends with a row without a name. */
-extern const verify_kind verify_kinds_ops[], verify_kinds_losses[], verify_kinds_blocks[], verify_kinds_steps[], verify_kinds_models[],
-    verify_kinds_pipeline[], verify_kinds_train[], verify_kinds_host[];
+extern const verify_kind verify_kinds_ops[], verify_kinds_losses[], verify_kinds_blocks[], verify_kinds_steps[],
+    verify_kinds_models[], verify_kinds_pipeline[], verify_kinds_train[], verify_kinds_host[];
 
 /* Scores of maps [N,1,H,W] on the host, compared with tensor `score`. */
 diffad_status verify_scores(verify_run *r, const diffad_tensor *map);

@@ -2,7 +2,8 @@
 #include "api/verify_lessons.h"
 #include "graph/op.h"
 
-static diffad_status trained(verify_lesson *l, const char *network, const char *sub, const char *prefix, diffad_nn *nn)
+static diffad_status trained(verify_lesson *l, const char *network, const char *sub, const char *prefix,
+                             diffad_nn *nn)
 {
     diffad_params *p = verify_params(l->n->run, network, sub, NULL);
     if (!p)
@@ -83,7 +84,8 @@ static diffad_val critic_weight(verify_lesson *l, const stage *s, diffad_val nll
     const diffad_val w = diffad_bound(n->g, last->name, DIFFAD_F32, last->shape, &last->tensor);
     diffad_graph_grad(n->g, nll, diffad_none(), &w, 1, &a);
     diffad_graph_grad(n->g, term, diffad_none(), &w, 1, &b);
-    return diffad_adaptive_weight(n->g, diffad_sum_squares(n->g, a), diffad_sum_squares(n->g, b), s->d.train.critic_weight);
+    return diffad_adaptive_weight(n->g, diffad_sum_squares(n->g, a), diffad_sum_squares(n->g, b),
+                                  s->d.train.critic_weight);
 }
 
 static diffad_status full(verify_lesson *l)
@@ -91,15 +93,18 @@ static diffad_status full(verify_lesson *l)
     verify_net *n = l->n;
     stage       s;
     DIFFAD_TRY(reconstruct(l, &s));
-    diffad_params *lpips = verify_params(n->run, "lpips", "", NULL), *critic = verify_params(n->run, "critic", "", NULL);
+    diffad_params *lpips = verify_params(n->run, "lpips", "", NULL);
+    diffad_params *critic = verify_params(n->run, "critic", "", NULL);
     if (!lpips || !critic)
         return DIFFAD_ERR_MEMORY;
     diffad_nn           p = nn_make(n->g, lpips, false), q = nn_make(n->g, critic, true);
     const diffad_shape *x = diffad_val_shape(n->g, s.x);
     const double        pixels = x->rank == 4 ? (double)(x->side[1] * x->side[2] * x->side[3]) : 1;
     const diffad_val    perceptual = diffad_mean(n->g, diffad_lpips(&p, &s.d.lpips.channels, s.x, s.rec));
-    const diffad_val nll = diffad_add(n->g, diffad_l1_sum(n->g, s.x, s.rec), diffad_affine(n->g, perceptual, pixels * s.d.train.perceptual_weight, 0));
-    const diffad_val g = diffad_affine(n->g, diffad_mean(n->g, diffad_patch_critic(&q, s.rec, s.d.critic.ndf, s.d.critic.layers)), -1, 0);
+    const diffad_val nll = diffad_add(n->g, diffad_l1_sum(n->g, s.x, s.rec),
+                                      diffad_affine(n->g, perceptual, pixels * s.d.train.perceptual_weight, 0));
+    const diffad_val score = diffad_patch_critic(&q, s.rec, s.d.critic.ndf, s.d.critic.layers);
+    const diffad_val g = diffad_affine(n->g, diffad_mean(n->g, score), -1, 0);
     const diffad_val w = critic_weight(l, &s, nll, g);
     const diffad_val sum = diffad_add(n->g, nll, diffad_affine(n->g, s.kl, s.d.train.kl_weight, 0));
     l->loss = diffad_add(n->g, sum, diffad_scale_by(n->g, g, diffad_stop_gradient(n->g, w)));
@@ -134,7 +139,8 @@ static diffad_status draem(verify_lesson *l)
     DIFFAD_TRY(trained(l, "draem", "seg.", "seg.", &seg));
     const diffad_val x = verify_in(n, "image", DIFFAD_F32), augmented = verify_in(n, "augmented", DIFFAD_F32);
     const diffad_val y = diffad_draem_reconstruct(&rec, augmented, d.draem.rec_base);
-    const diffad_val logits = diffad_discriminator(&seg, diffad_concat(n->g, 2, (diffad_val[]){ y, augmented }), d.draem.seg_base);
+    const diffad_val logits = diffad_discriminator(&seg, diffad_concat(n->g, 2, (diffad_val[]){ y, augmented }),
+                                                   d.draem.seg_base);
     const diffad_val l2 = diffad_mse(n->g, y, x), ssim = diffad_ssim_loss(n->g, y, x, diffad_ssim_range(n->g, y));
     const diffad_val focal = diffad_focal(n->g, diffad_softmax(n->g, logits, 1), verify_in(n, "mask", DIFFAD_U8));
     l->loss = diffad_add(n->g, diffad_add(n->g, l2, ssim), focal);
@@ -152,7 +158,7 @@ static diffad_status run_critic(verify_run *r) { return verify_train(r, critic);
 static diffad_status run_draem(verify_run *r) { return verify_train(r, draem); }
 
 const verify_kind verify_kinds_train[] = {
-    { "train_ldm", NULL, run_ldm }, { "train_segmenter", NULL, run_segmenter }, { "train_autoencoder_l1_kl", NULL, run_l1_kl },
-    { "train_autoencoder_full", NULL, run_full }, { "train_critic", NULL, run_critic }, { "train_draem", NULL, run_draem },
-    { NULL, NULL, NULL },
+    { "train_ldm", NULL, run_ldm }, { "train_segmenter", NULL, run_segmenter },
+    { "train_autoencoder_l1_kl", NULL, run_l1_kl }, { "train_autoencoder_full", NULL, run_full },
+    { "train_critic", NULL, run_critic }, { "train_draem", NULL, run_draem }, { NULL, NULL, NULL },
 };

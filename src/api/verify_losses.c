@@ -4,7 +4,9 @@
 
 #include <string.h>
 
-static void two_inputs(verify_net *n, const char *a, const char *b, diffad_val (*loss)(diffad_graph *g, diffad_val a, diffad_val b))
+typedef diffad_val (*loss_fn)(diffad_graph *g, diffad_val a, diffad_val b);
+
+static void two_inputs(verify_net *n, const char *a, const char *b, loss_fn loss)
 {
     const diffad_val x = verify_in(n, a, DIFFAD_F32), y = verify_in(n, b, DIFFAD_F32);
     verify_out(n, "out.y", loss(n->g, x, y));
@@ -24,7 +26,11 @@ static void focal_of(verify_net *n, diffad_val p)
     verify_gradients(n);
 }
 
-static void focal_from_logits(verify_net *n) { focal_of(n, diffad_softmax(n->g, verify_in(n, "in.logits", DIFFAD_F32), 1)); }
+static void focal_from_logits(verify_net *n)
+{
+    focal_of(n, diffad_softmax(n->g, verify_in(n, "in.logits", DIFFAD_F32), 1));
+}
+
 static void focal_from_prob(verify_net *n) { focal_of(n, verify_in(n, "in.prob", DIFFAD_F32)); }
 
 /* L is given, or guessed from the first argument. */
@@ -34,7 +40,8 @@ static void ssim(verify_net *n)
     const double     range = verify_real(n, "L", 0);
     verify_fixed(n, "window", 11);
     verify_fixed(n, "sigma", 1.5);
-    verify_out(n, "out.y", diffad_ssim_loss(n->g, a, b, range > 0 ? diffad_fill(n->g, diffad_shape0(), range) : diffad_ssim_range(n->g, a)));
+    const diffad_val L = range > 0 ? diffad_fill(n->g, diffad_shape0(), range) : diffad_ssim_range(n->g, a);
+    verify_out(n, "out.y", diffad_ssim_loss(n->g, a, b, L));
     verify_gradients(n);
 }
 
@@ -64,6 +71,7 @@ static void latent_moments(verify_net *n)
 
 const verify_kind verify_kinds_losses[] = {
     { "mse", mse, NULL }, { "l1_sum_over_batch", l1_sum, NULL }, { "hinge_critic", hinge, NULL },
-    { "focal_from_logits", focal_from_logits, NULL }, { "focal_from_prob", focal_from_prob, NULL }, { "ssim_loss", ssim, NULL },
+    { "focal_from_logits", focal_from_logits, NULL }, { "focal_from_prob", focal_from_prob, NULL },
+    { "ssim_loss", ssim, NULL },
     { "latent_moments", latent_moments, NULL }, { "latent_clamp", latent_moments, NULL }, { NULL, NULL, NULL },
 };

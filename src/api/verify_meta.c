@@ -32,8 +32,9 @@ diffad_status verify_open(verify_run *r, const char *path)
     if (!r->seen)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory", path);
     const struct { const char *key; const diffad_config **at; } rows[] = {
-        { "attr", &r->attr }, { "defaults", &r->defaults }, { "tol", &r->tol }, { "relative_l2", &r->relative }, { "exact", &r->exact },
-        { "exact_except", &r->exact_except }, { "inputs", &r->inputs }, { "outputs", &r->outputs }, { "unused", &r->unused },
+        { "attr", &r->attr }, { "defaults", &r->defaults }, { "tol", &r->tol }, { "relative_l2", &r->relative },
+        { "exact", &r->exact }, { "exact_except", &r->exact_except }, { "inputs", &r->inputs },
+        { "outputs", &r->outputs }, { "unused", &r->unused },
         { "zero_gradient", &r->zero },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

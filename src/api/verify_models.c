@@ -10,7 +10,8 @@ diffad_status verify_scores(verify_run *r, const diffad_tensor *map)
 {
     const diffad_shape *s = diffad_tensor_shape(map);
     const int64_t       n = s->side[0], plane = s->side[2] * s->side[3];
-    float *x = diffad_arena_alloc(&r->arena, (size_t)(n * plane) * sizeof *x), *scores = diffad_arena_alloc(&r->arena, (size_t)n * sizeof *scores);
+    float *x = diffad_arena_alloc(&r->arena, (size_t)(n * plane) * sizeof *x);
+    float *scores = diffad_arena_alloc(&r->arena, (size_t)n * sizeof *scores);
     if (!x || !scores)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "score: no host memory");
     DIFFAD_TRY(diffad_tensor_read(map, x, (size_t)(n * plane) * sizeof *x));
@@ -89,8 +90,10 @@ static diffad_status build_unet(verify_net *n)
     diffad_nn nn = network(n, "unet", "", &ok);
     if (!ok)
         return DIFFAD_ERR_MEMORY;
-    const diffad_val x = verify_in(n, "x", DIFFAD_F32), t = verify_in(n, "t", DIFFAD_I32), c = verify_in(n, "c", DIFFAD_F32);
-    const diffad_val noisy = diffad_q_sample(n->g, c, verify_in(n, "eps_c", DIFFAD_F32), verify_in(n, "tc", DIFFAD_I32), a, b);
+    const diffad_val x = verify_in(n, "x", DIFFAD_F32), c = verify_in(n, "c", DIFFAD_F32);
+    const diffad_val t = verify_in(n, "t", DIFFAD_I32);
+    const diffad_val noisy = diffad_q_sample(n->g, c, verify_in(n, "eps_c", DIFFAD_F32),
+                                             verify_in(n, "tc", DIFFAD_I32), a, b);
     nn.has_stages = true;
     const diffad_val first = diffad_unet(&nn, &d, diffad_concat(n->g, 2, (diffad_val[]){ x, noisy }), t);
     verify_stages(n);                /* before the second network takes over the names */
@@ -112,7 +115,8 @@ static diffad_status build_draem(verify_net *n)
     if (!ok)
         return DIFFAD_ERR_MEMORY;
     const diffad_val x = verify_in(n, "image", DIFFAD_F32), y = diffad_draem_reconstruct(&rec, x, d.draem.rec_base);
-    const diffad_val logits = diffad_discriminator(&seg, diffad_concat(n->g, 2, (diffad_val[]){ y, x }), d.draem.seg_base);
+    const diffad_val logits = diffad_discriminator(&seg, diffad_concat(n->g, 2, (diffad_val[]){ y, x }),
+                                                   d.draem.seg_base);
     verify_out(n, "rec", y);
     verify_out(n, "map", diffad_slice(n->g, diffad_softmax(n->g, logits, 1), 1, 1));
     DIFFAD_TRY(verify_net_run(n));
@@ -134,5 +138,6 @@ static diffad_status unet(verify_run *r) { return with_net(r, build_unet); }
 static diffad_status draem(verify_run *r) { return with_net(r, build_draem); }
 
 const verify_kind verify_kinds_models[] = {
-    { "model_autoencoder", NULL, autoencoder }, { "model_unet", NULL, unet }, { "model_draem", NULL, draem }, { NULL, NULL, NULL },
+    { "model_autoencoder", NULL, autoencoder }, { "model_unet", NULL, unet }, { "model_draem", NULL, draem },
+    { NULL, NULL, NULL },
 };

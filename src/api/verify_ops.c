@@ -61,7 +61,8 @@ static diffad_conv_attr conv_attr(verify_net *n)
 static void conv_of(verify_net *n, diffad_val x)
 {
     const diffad_conv_attr a = conv_attr(n);
-    const diffad_val       w = verify_in(n, "param.weight", DIFFAD_F32), b = verify_in_optional(n, "param.bias", DIFFAD_F32);
+    const diffad_val       w = verify_in(n, "param.weight", DIFFAD_F32);
+    const diffad_val       b = verify_in_optional(n, "param.bias", DIFFAD_F32);
     verify_out(n, "out.y", diffad_conv2d(n->g, x, w, b, &a));
     verify_gradients(n);
 }
@@ -83,7 +84,8 @@ static void bilinear(verify_net *n)
         diffad_graph_fail(n->g, DIFFAD_ERR_SHAPE, "in.x must be [N,C,H,W]");
         return;
     }
-    const diffad_bilinear_attr a = { .height = (int)(2 * s->side[2]), .width = (int)(2 * s->side[3]), .align_corners = 1 };
+    const diffad_bilinear_attr a = { .height = (int)(2 * s->side[2]), .width = (int)(2 * s->side[3]),
+                                     .align_corners = 1 };
     verify_out(n, "out.y", diffad_upsample_bilinear(n->g, x, &a));
     verify_gradients(n);
 }
@@ -92,7 +94,8 @@ static void bilinear(verify_net *n)
 
 static void group_norm_with(verify_net *n, diffad_activation act)
 {
-    const diffad_norm_attr a = { .groups = verify_int(n, "groups", 32), .eps = verify_real(n, "eps", 1e-5), .act = act };
+    const diffad_norm_attr a = { .groups = verify_int(n, "groups", 32), .eps = verify_real(n, "eps", 1e-5),
+                                 .act = act };
     const diffad_val       x = verify_in(n, "in.x", DIFFAD_F32), w = verify_in(n, "param.weight", DIFFAD_F32);
     verify_out(n, "out.y", diffad_group_norm(n->g, x, w, verify_in(n, "param.bias", DIFFAD_F32), &a));
     verify_gradients(n);
@@ -105,7 +108,8 @@ static void group_norm_silu(verify_net *n) { group_norm_with(n, DIFFAD_ACT_SILU)
 static diffad_param *statistic(verify_net *n, const char *name, const diffad_shape *shape, diffad_val *v)
 {
     diffad_params *p = verify_params(n->run, NULL, "", NULL);
-    diffad_param  *q = p ? diffad_params_get(p, name, shape, (diffad_init){ DIFFAD_INIT_CONSTANT, 0, 0 }, false) : NULL;
+    diffad_init    zero = { DIFFAD_INIT_CONSTANT, 0, 0 };
+    diffad_param  *q = p ? diffad_params_get(p, name, shape, zero, false) : NULL;
     *v = q ? diffad_bound(n->g, q->name, DIFFAD_F32, *shape, &q->tensor)
            : diffad_graph_fail(n->g, DIFFAD_ERR_MEMORY, "%s", diffad_error_detail());
     return q;
@@ -118,8 +122,10 @@ static void batch_norm_with(verify_net *n, bool is_training)
     const diffad_val       b = verify_in(n, "param.bias", DIFFAD_F32);
     const diffad_shape     c = *diffad_val_shape(n->g, w);
     diffad_val             m, v;
-    diffad_param *const    mean = statistic(n, "running_mean", &c, &m), *const var = statistic(n, "running_var", &c, &v);
-    verify_out(n, "out.y", is_training ? diffad_batch_norm_train(n->g, x, w, b, m, v, &a) : diffad_batch_norm(n->g, x, w, b, m, v, &a));
+    diffad_param *const    mean = statistic(n, "running_mean", &c, &m);
+    diffad_param *const    var = statistic(n, "running_var", &c, &v);
+    verify_out(n, "out.y", is_training ? diffad_batch_norm_train(n->g, x, w, b, m, v, &a)
+                                       : diffad_batch_norm(n->g, x, w, b, m, v, &a));
     verify_gradients(n);
     verify_out_state(n, "out.running_mean", mean);
     verify_out_state(n, "out.running_var", var);
@@ -131,7 +137,8 @@ static void batch_norm_eval(verify_net *n) { batch_norm_with(n, false); }
 static void layer_norm(verify_net *n)
 {
     const diffad_val x = verify_in(n, "in.x", DIFFAD_F32), w = verify_in(n, "param.weight", DIFFAD_F32);
-    verify_out(n, "out.y", diffad_layer_norm(n->g, x, w, verify_in(n, "param.bias", DIFFAD_F32), verify_real(n, "eps", 1e-5)));
+    verify_out(n, "out.y", diffad_layer_norm(n->g, x, w, verify_in(n, "param.bias", DIFFAD_F32),
+                                             verify_real(n, "eps", 1e-5)));
     verify_gradients(n);
 }
 
@@ -153,9 +160,10 @@ static void linear(verify_net *n)
         return;
     }
     const int64_t    k = s.side[s.rank - 1];
+    const diffad_val b = verify_in_optional(n, "param.bias", DIFFAD_F32);
     const diffad_val flat = diffad_reshape(n->g, x, diffad_shape2(diffad_shape_count(&s) / k, k));
     s.side[s.rank - 1] = out.side[0];
-    verify_out(n, "out.y", diffad_reshape(n->g, diffad_linear(n->g, flat, w, verify_in_optional(n, "param.bias", DIFFAD_F32)), s));
+    verify_out(n, "out.y", diffad_reshape(n->g, diffad_linear(n->g, flat, w, b), s));
     verify_gradients(n);
 }
 
@@ -231,9 +239,11 @@ static void concat(verify_net *n)
 }
 
 const verify_kind verify_kinds_ops[] = {
-    { "conv2d", conv2d, NULL }, { "upsample_nearest2", nearest, NULL }, { "upsample_nearest2_conv2d", nearest_conv2d, NULL },
-    { "upsample_bilinear2_aligned", bilinear, NULL }, { "group_norm", group_norm, NULL }, { "group_norm_silu", group_norm_silu, NULL },
-    { "batch_norm_train", batch_norm_train, NULL }, { "batch_norm_eval", batch_norm_eval, NULL }, { "layer_norm", layer_norm, NULL },
+    { "conv2d", conv2d, NULL }, { "upsample_nearest2", nearest, NULL },
+    { "upsample_nearest2_conv2d", nearest_conv2d, NULL }, { "upsample_bilinear2_aligned", bilinear, NULL },
+    { "group_norm", group_norm, NULL }, { "group_norm_silu", group_norm_silu, NULL },
+    { "batch_norm_train", batch_norm_train, NULL }, { "batch_norm_eval", batch_norm_eval, NULL },
+    { "layer_norm", layer_norm, NULL },
     { "silu", silu, NULL }, { "gelu_erf", gelu, NULL }, { "relu", relu, NULL }, { "leaky_relu", leaky_relu, NULL },
     { "softmax", softmax, NULL }, { "linear", linear, NULL }, { "attention_core", attention_core, NULL },
     { "max_pool2d", max_pool, NULL }, { "avg_pool2d", avg_pool, NULL }, { "score_pool", score_pool, NULL },

@@ -47,7 +47,8 @@ static diffad_status read_road(verify_run *r, road *o)
 static diffad_status open_road(road *o, const verify_cut *unet_cut)
 {
     const diffad_desc *d = &o->desc;
-    const int64_t      f = diffad_desc_factor(d), h = d->image_size.v[0], w = d->image_size.v[1], c = d->autoencoder.embed_dim;
+    const int64_t      f = diffad_desc_factor(d), h = d->image_size.v[0], w = d->image_size.v[1];
+    const int64_t      c = d->autoencoder.embed_dim, channels = d->condition == DESC_CONDITION_NONE ? c : 2 * c;
     diffad_graph      *g;
     o->autoencoder = verify_params(o->run, "autoencoder", "", NULL);
     o->unet        = verify_params(o->run, "unet", "", unet_cut);
@@ -57,7 +58,7 @@ static diffad_status open_road(road *o, const verify_cut *unet_cut)
     diffad_nn ae = nn_make(g, o->autoencoder, false), unet = nn_make(g, o->unet, false);
     diffad_encoder(&ae, d, diffad_input(g, "x", DIFFAD_F32, diffad_shape4(1, d->image_channels, h, w)));
     diffad_decoder(&ae, d, diffad_input(g, "z", DIFFAD_F32, diffad_shape4(1, c, h / f, w / f)));
-    diffad_unet(&unet, d, diffad_input(g, "u", DIFFAD_F32, diffad_shape4(1, d->condition == DESC_CONDITION_NONE ? c : 2 * c, h / f, w / f)),
+    diffad_unet(&unet, d, diffad_input(g, "u", DIFFAD_F32, diffad_shape4(1, channels, h / f, w / f)),
                 diffad_input(g, "t", DIFFAD_I32, diffad_shape1(1)));
     diffad_status st = diffad_graph_status(g);
     diffad_graph_destroy(g);
@@ -75,7 +76,8 @@ static diffad_status values_of(road *o, const char *name, int64_t count, const f
     if (!(*out = verify_values(o->run, name, &n)))
         return DIFFAD_ERR_CHECKPOINT;
     if (n < count)
-        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s has %lld elements, %lld are needed", name, (long long)n, (long long)count);
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s has %lld elements, %lld are needed", name, (long long)n,
+                    (long long)count);
     return DIFFAD_OK;
 }
 
@@ -98,7 +100,8 @@ static diffad_status sample(road *o, int steps, double eta, const float *cond_no
 /* ---- the segmenter behind the road ---- */
 
 /* `order`: "rec, mix, image". Outputs that the file does not name are not computed. */
-static diffad_status segment(road *o, const char *order, const verify_cut *cut, const char *logits_name, const char *map_name)
+static diffad_status segment(road *o, const char *order, const verify_cut *cut, const char *logits_name,
+                             const char *map_name)
 {
     verify_net    n;
     diffad_val    part[8];
@@ -122,7 +125,8 @@ static diffad_status segment(road *o, const char *order, const verify_cut *cut, 
     }
     if (st == DIFFAD_OK) {
         diffad_nn        nn = nn_make(n.g, p, false);
-        const diffad_val logits = diffad_discriminator(&nn, verify_concat(&n, parts, part), o->desc.segmenter.base_channels);
+        const diffad_val logits = diffad_discriminator(&nn, verify_concat(&n, parts, part),
+                                                       o->desc.segmenter.base_channels);
         verify_out(&n, logits_name, logits);
         verify_out(&n, map_name, diffad_slice(n.g, diffad_softmax(n.g, logits, 1), 1, 1));
         st = verify_net_run(&n);
@@ -141,7 +145,8 @@ static diffad_status compare_mix(road *o)
     const double       lambda = o->desc.mix_lambda;
     const diffad_shape s = *diffad_tensor_shape(o->latent->z);
     DIFFAD_TRY(verify_net_begin(o->run, &n));
-    const diffad_val z = diffad_bound(n.g, "z", DIFFAD_F32, s, &o->latent->z), c = diffad_bound(n.g, "c", DIFFAD_F32, s, &o->latent->c);
+    const diffad_val z = diffad_bound(n.g, "z", DIFFAD_F32, s, &o->latent->z);
+    const diffad_val c = diffad_bound(n.g, "c", DIFFAD_F32, s, &o->latent->c);
     verify_out(&n, "zmix", diffad_add(n.g, diffad_affine(n.g, z, 1 - lambda, 0), diffad_affine(n.g, c, lambda, 0)));
     const diffad_status st = verify_has(o->run, "zmix") ? verify_net_run(&n) : DIFFAD_OK;
     verify_net_end(&n);
@@ -162,12 +167,15 @@ static diffad_status compare_steps(road *o)
     DIFFAD_TRY(values_of(o, "xT", diffad_latent_count(l), &start));
     DIFFAD_TRY(diffad_tensor_write(l->z, start, bytes));
     for (int i = 0; i < l->n_rows; i++) {
-        DIFFAD_TRY(diffad_tensor_write(diffad_plan_tensor(l->denoise.plan, "t"), l->times + (size_t)i * (size_t)l->batch,
+        DIFFAD_TRY(diffad_tensor_write(diffad_plan_tensor(l->denoise.plan, "t"),
+                                       l->times + (size_t)i * (size_t)l->batch,
                                        (size_t)l->batch * sizeof(int32_t)));
-        DIFFAD_TRY(diffad_tensor_write(diffad_plan_tensor(l->denoise.plan, "coef"), l->rows[i].coef, sizeof l->rows[i].coef));
+        DIFFAD_TRY(diffad_tensor_write(diffad_plan_tensor(l->denoise.plan, "coef"), l->rows[i].coef,
+                                       sizeof l->rows[i].coef));
         DIFFAD_TRY(diffad_plan_run(l->denoise.plan));
         const struct { const char *what; const diffad_tensor *t; } rows[] = {
-            { "eps", diffad_plan_tensor(l->denoise.plan, "eps") }, { "x0", diffad_plan_tensor(l->denoise.plan, "x0") }, { "x", l->z },
+            { "eps", diffad_plan_tensor(l->denoise.plan, "eps") }, { "x0", diffad_plan_tensor(l->denoise.plan, "x0") },
+            { "x", l->z },
         };
         for (int k = 0; k < 3; k++) {
             snprintf(name, sizeof name, "step%d.%s", i, rows[k].what);
@@ -333,4 +341,5 @@ static diffad_status variants(verify_run *r)
     return st;
 }
 
-const verify_kind verify_kinds_pipeline[] = { { "pipeline", NULL, pipeline }, { "variants", NULL, variants }, { NULL, NULL, NULL } };
+const verify_kind verify_kinds_pipeline[] = { { "pipeline", NULL, pipeline }, { "variants", NULL, variants },
+                                              { NULL, NULL, NULL } };

@@ -31,8 +31,10 @@ static void q_sample(verify_net *n)
 
 static void ddim_step(verify_net *n)
 {
-    const double now = verify_real(n, "abar_t", NAN), prev = verify_real(n, "abar_prev", NAN), sigma = verify_real(n, "sigma", 0);
-    const float  coef[5] = { (float)sqrt(now), (float)sqrt(1 - now), (float)sqrt(prev), (float)sqrt(1 - prev - sigma * sigma), (float)sigma };
+    const double now = verify_real(n, "abar_t", NAN), prev = verify_real(n, "abar_prev", NAN);
+    const double sigma = verify_real(n, "sigma", 0);
+    const float  coef[5] = { (float)sqrt(now), (float)sqrt(1 - now), (float)sqrt(prev),
+                             (float)sqrt(1 - prev - sigma * sigma), (float)sigma };
     const diffad_val x = verify_in(n, "in.x", DIFFAD_F32), eps = verify_in(n, "in.eps", DIFFAD_F32);
     if (isnan(now) || isnan(prev)) {
         diffad_graph_fail(n->g, DIFFAD_ERR_UNSUPPORTED, "attributes abar_t and abar_prev are needed");
@@ -97,11 +99,15 @@ static diffad_status begin(verify_run *r, const char *state, const char *rows, s
     if (s->rows * s->count != total)
         DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s does not hold whole rows of %s", rows, state);
     s->history = diffad_arena_alloc(&r->arena, (size_t)total * sizeof *s->history);
-    s->p       = diffad_params_get(list, state + strlen("in."), &t->shape, (diffad_init){ DIFFAD_INIT_CONSTANT, 0, 0 }, true);
+    s->p       = diffad_params_get(list, state + strlen("in."), &t->shape,
+                                   (diffad_init){ DIFFAD_INIT_CONSTANT, 0, 0 }, true);
     return s->history && s->p ? DIFFAD_OK : DIFFAD_ERR_MEMORY;
 }
 
-static diffad_val state_of(steps *s, diffad_tensor **slot) { return diffad_bound(s->n.g, s->p->name, DIFFAD_F32, s->p->shape, slot); }
+static diffad_val state_of(steps *s, diffad_tensor **slot)
+{
+    return diffad_bound(s->n.g, s->p->name, DIFFAD_F32, s->p->shape, slot);
+}
 
 /* One step after its numbers have been written. */
 static diffad_status step(steps *s, int64_t k)
@@ -121,8 +127,10 @@ static diffad_status adam_steps(verify_run *r, steps *s)
     desc_stage    recipe = { .rate = verify_real(&s->n, "lr", 1e-3), .beta1 = verify_real(&s->n, "b1", 0.9),
                              .beta2 = verify_real(&s->n, "b2", 0.999), .weight_decay = verify_real(&s->n, "decay", 0) };
     const float   eps = (float)verify_real(&s->n, "eps", 1e-8);
-    diffad_adam(g, state_of(s, &s->p->tensor), state_of(s, &s->p->m), state_of(s, &s->p->v), diffad_input(g, "row", DIFFAD_F32, s->p->shape),
-                diffad_input(g, "hyper", DIFFAD_F32, diffad_shape1(8)), diffad_input(g, "ok", DIFFAD_F32, diffad_shape0()));
+    diffad_adam(g, state_of(s, &s->p->tensor), state_of(s, &s->p->m), state_of(s, &s->p->v),
+                diffad_input(g, "row", DIFFAD_F32, s->p->shape),
+                diffad_input(g, "hyper", DIFFAD_F32, diffad_shape1(8)),
+                diffad_input(g, "ok", DIFFAD_F32, diffad_shape0()));
     s->n.with = DIFFAD_WITH_MOMENTS;
     DIFFAD_TRY(verify_net_prepare(&s->n));
     for (int64_t k = 0; k < s->rows; k++) {
@@ -154,10 +162,11 @@ static diffad_status ema_steps(verify_run *r, steps *s)
     diffad_graph *g = s->n.g;
     const double  limit = verify_real(&s->n, "decay", 0.9999);
     diffad_ema(g, state_of(s, &s->p->tensor), diffad_input(g, "row", DIFFAD_F32, s->p->shape),
-               diffad_input(g, "decay", DIFFAD_F32, diffad_shape0()), diffad_input(g, "ok", DIFFAD_F32, diffad_shape0()));
+               diffad_input(g, "decay", DIFFAD_F32, diffad_shape0()),
+               diffad_input(g, "ok", DIFFAD_F32, diffad_shape0()));
     DIFFAD_TRY(verify_net_prepare(&s->n));
     for (int64_t k = 0; k < s->rows; k++) {
-        const float decay = (float)fmin(limit, (2.0 + (double)k) / (11.0 + (double)k));      /* (1+n)/(10+n), n from 1 */
+        const float decay = (float)fmin(limit, (2.0 + (double)k) / (11.0 + (double)k)); /* (1+n)/(10+n), n from 1 */
         DIFFAD_TRY(diffad_tensor_write(diffad_plan_tensor(s->n.plan, "decay"), &decay, sizeof decay));
         DIFFAD_TRY(step(s, k));
     }

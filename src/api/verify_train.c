@@ -1,7 +1,8 @@
 /* verify_train.c: training steps: losses, gradients and their norms, parameters after the first step.
  *
  * Two plans of one graph: the first gives parts of the loss and all gradients; for the second the parameters are read
- * again and the library's own update (train_add_update) runs as many steps as the file has losses, on the same batch. */
+ * again and the library's own update (train_add_update) runs as many steps as the file has losses, on the same
+ * batch. */
 #include "api/verify_lessons.h"
 #include "base/text.h"
 #include "graph/op.h"
@@ -15,7 +16,8 @@
 
 typedef struct recipe { desc_stage stage; double eps; } recipe;
 
-/* "AdamW lr 6.4e-5 betas 0.9 0.999 eps 1e-8 decay 0.01"; what is missing comes from `optimizer_defaults`, then PyTorch's. */
+/* "AdamW lr 6.4e-5 betas 0.9 0.999 eps 1e-8 decay 0.01"; what is missing comes from `optimizer_defaults`, then
+ * PyTorch's. */
 static diffad_status read_recipe(verify_run *r, recipe *o)
 {
     const char          *text = verify_text(r, "optimizer"), *betas = strstr(text, "betas");
@@ -23,7 +25,8 @@ static diffad_status read_recipe(verify_run *r, recipe *o)
     double               beta[2] = { 0.9, 0.999 };
     DIFFAD_TRY(verify_json(r, "optimizer_defaults", &defaults));
     o->eps = 1e-8;
-    if (defaults && (c = diffad_config_get(defaults, "betas")) && c->count == 2 && c->first->text && c->first->next->text) {
+    c = defaults ? diffad_config_get(defaults, "betas") : NULL;
+    if (c && c->count == 2 && c->first->text && c->first->next->text) {
         diffad_parse_f64(c->first->text, &beta[0]);
         diffad_parse_f64(c->first->next->text, &beta[1]);
     }
@@ -35,7 +38,8 @@ static diffad_status read_recipe(verify_run *r, recipe *o)
         verify_numbers(betas, beta, 2);
     const bool decays = strncmp(text, "AdamW", 5) == 0;
     o->eps   = verify_number_after(text, "eps", o->eps);
-    o->stage = (desc_stage){ .batch = 1, .accumulate = 1, .rate = verify_number_after(text, "lr", 1e-3), .beta1 = beta[0], .beta2 = beta[1],
+    o->stage = (desc_stage){ .batch = 1, .accumulate = 1, .rate = verify_number_after(text, "lr", 1e-3),
+                             .beta1 = beta[0], .beta2 = beta[1],
                              .weight_decay = verify_number_after(text, "decay", decays ? 0.01 : 0) };
     return DIFFAD_OK;
 }
