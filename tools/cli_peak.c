@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHAINS = 12, TRIES = 5, STREAM_BYTES = 64 << 20 };
+enum { CHAINS = 12, TRIES = 40, STREAM_BYTES = 32 << 20 };
 
 static const char *const source =
     "#if V == 1\n"
@@ -102,7 +102,7 @@ static diffad_status measure_fma(rig *r, double *gflops)
     for (int done = 0; done < TRIES;) {
         diffad_cl.SetKernelArg(r->fma, 3, sizeof n, &n);
         DIFFAD_TRY(timed(r, r->fma, r->items, &seconds));
-        if (seconds < 0.03 && n < 1 << 28) {
+        if (seconds < 0.004 && n < 1 << 28) {
             n *= 2;
             continue;
         }

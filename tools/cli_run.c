@@ -14,9 +14,12 @@ void cli_on_train(void *user, const diffad_train_progress *p)
         snprintf(stage, sizeof stage, "%s", p->stage);
         cli_progress_begin(user, stage, "step", p->step, p->total);
     }
-    if (isfinite(p->loss))
-        snprintf(loss, sizeof loss, "loss %.4g, ", p->loss);
-    snprintf(note, sizeof note, "%s%.1f images/s", loss, p->images_per_second);
+    if (isfinite(p->loss) && p->loss != 0)      /* 0: pictures are made, nothing is trained */
+        snprintf(loss, sizeof loss, "loss %.4g", p->loss);
+    if (p->images_per_second > 0)
+        snprintf(note, sizeof note, "%s%s%.1f images/s", loss, *loss ? ", " : "", p->images_per_second);
+    else
+        snprintf(note, sizeof note, "%s", loss);
     cli_progress(p->step, note);
 }
 

@@ -1,4 +1,5 @@
 /* cmd_data.c: `diffad data synth` makes a procedural data set, `diffad data check` looks at every file of one. */
+#include "base/file.h"
 #include "cli.h"
 #include "diffad/data.h"
 
@@ -111,10 +112,12 @@ static void json_report(const diffad_data_report *r)
 
 static void suggest(const cli *c, const diffad_data_report *r)
 {
-    if (r->class_count == 1)
-        cli_out("next: diffad train %s --out run\n", c->args[1]);
-    else
+    char *inside = diffad_path_join(c->args[1], r->classes[0].name);
+    if (inside && diffad_path_is_dir(inside))
         cli_out("next: diffad train %s --class %s --out run\n", c->args[1], r->classes[0].name);
+    else
+        cli_out("next: diffad train %s --out run\n", c->args[1]);
+    diffad_release(inside);
 }
 
 static int check(cli *c)

@@ -29,7 +29,7 @@ static diffad_status fail_memory(void) { return diffad_fail(DIFFAD_ERR_MEMORY, "
 
 static bool has_picture_name(const char *name)
 {
-    static const char *const endings[] = { ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".pgm", ".ppm" };
+    static const char *const endings[] = { ".png", ".jpg", ".jpeg", ".bmp" };
     const size_t n = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         const size_t k = strlen(endings[i]);
@@ -98,7 +98,7 @@ static diffad_status find_pictures(state *s)
             DIFFAD_TRY(add_picture(s, path, diffad_path_base(path)));
     }
     if (!s->count)
-        return diffad_fail(DIFFAD_ERR_DATA, "%s: no images there (png, jpg, jpeg, bmp, tga, pgm, ppm)", s->c->args[1]);
+        return diffad_fail(DIFFAD_ERR_DATA, "%s: no images there (png, jpg, jpeg, bmp)", s->c->args[1]);
     return DIFFAD_OK;
 }
 

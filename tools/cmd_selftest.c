@@ -174,7 +174,7 @@ static int run(cli *c)
         cli_json_close(&j, '}');
         cli_json_print(&j);
     } else {
-        cli_out("%s: %lld rows, %lld cases, %lld failed, %lld skipped, %s\n", s.failed ? "FAIL" : "PASS", (long long)s.ops,
+        cli_out("%s: %lld ops, %lld cases, %lld failed, %lld skipped, %s\n", s.failed ? "FAIL" : "PASS", (long long)s.ops,
                 (long long)s.cases, (long long)s.failed, (long long)s.skipped, diffad_duration_text(seconds, took, sizeof took));
     }
     return s.failed ? 1 : 0;

@@ -96,7 +96,6 @@ static diffad_status measure(const diffad_desc *d, const char *stage, int batch,
         diffad_discriminator(&second, diffad_input(g, "y", DIFFAD_F32, diffad_shape4(batch, 2 * c, h, w)), d->draem.seg_base);
     }
     st = diffad_graph_status(g);
-    p->name        = stage;
     p->parameters  = diffad_params_elements(params, true);
     p->activations = result_bytes(g);
     diffad_graph_destroy(g);
@@ -129,15 +128,19 @@ static diffad_status print_plan(const cli *c, const diffad_desc *d, const diffad
              (unsigned long long)o->seed, o->out);
     *largest = 0;
     for (int i = 0; i < n; i++) {
-        part p;
+        part p = { .name = list[i]->name };
         if (strcmp(o->stages, "all") != 0 && strcmp(o->stages, list[i]->name) != 0)
             continue;
         const desc_stage *r = recipe_of(d, list[i]->name);
         DIFFAD_TRY(measure(d, list[i]->name, r->batch, &p));
         const double bytes = stage_bytes(d, &p);
         *largest = fmax(*largest, bytes);
-        cli_note(c, "  %-5s %7lld steps of %d x %d pictures, rate %.3g, %.2f M parameters, about %s", p.name, (long long)r->steps,
-                 r->batch, r->accumulate, r->rate, (double)p.parameters * 1e-6, cli_bytes_text(bytes, memory, sizeof memory));
+        char batch[32];
+        snprintf(batch, sizeof batch, "%d", r->batch);
+        if (r->accumulate > 1)
+            snprintf(batch, sizeof batch, "%d x %d", r->accumulate, r->batch);
+        cli_note(c, "  %-5s %7lld steps of %s pictures, rate %.3g, %.2f M parameters, about %s", p.name, (long long)r->steps, batch, r->rate,
+                 (double)p.parameters * 1e-6, cli_bytes_text(bytes, memory, sizeof memory));
     }
     return DIFFAD_OK;
 }

@@ -1,0 +1,201 @@
+/* test_road.c: the command's whole road at scale tiny: data, training, evaluation, detection, measuring. */
+#include "support/folder.h"
+#include "tool.h"
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static json_t *json_of(const char *text)
+{
+    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    cr_assert(json_is_object(root), "not one JSON object: %s", text);
+    return root;
+}
+
+static json_t *line_of(const char *text, int n)
+{
+    for (; n > 0; n--)
+        text = strchr(text, '\n') + 1;
+    json_t *row = json_loadb(text, strcspn(text, "\n"), JSON_REJECT_DUPLICATES, NULL);
+    cr_assert(json_is_object(row), "not JSON: %s", text);
+    return row;
+}
+
+static const char *text_at(const json_t *root, const char *key)
+{
+    const char *s = json_string_value(json_object_get(root, key));
+    cr_assert(s, "no text %s", key);
+    return s;
+}
+
+static bool has_keys(const json_t *root, const char *const *keys)
+{
+    for (; *keys; keys++)
+        if (!json_object_get(root, *keys)) {
+            cr_log_error("no key %s", *keys);
+            return false;
+        }
+    return true;
+}
+
+/* A procedural data set and a run over it, of few steps. */
+static const char *trained(const char *folder, const char *extra)
+{
+    const tool_result data = tool_run("data synth '%s/data' --size 48 --train 8 --good 3 --bad 4 --textures 3", folder);
+    cr_assert_eq(data.code, 0, "%s", data.err);
+    const tool_result r = tool_run("train '%s/data' --class cloth --model tiny --out '%s/run' --set train.steps.vae=6 --steps 4 --set "
+                                   "cache_samples=8 %s",
+                                   folder, folder, extra);
+    cr_assert_eq(r.code, 0, "%s", r.err);
+    return folder_path(folder, "run");
+}
+
+Test(road, a_run_is_trained_evaluated_and_used, .timeout = 400)
+{
+    static const char *const eval_keys[] = { "model", "class", "steps", "protocol", "device", "images", "image", "pixel", "seconds_per_image",
+                                             "fingerprint", NULL };
+    static const char *const detect_keys[] = { "file", "score", "anomalous", "seconds", "heatmap", "mask", NULL };
+    const char       *folder = folder_new(), *run = trained(folder, "--json");
+    const tool_result eval = tool_run("eval '%s' --data '%s/data' --class cloth --report '%s/r.html' --maps '%s/maps' --json -q", run, folder, folder, folder);
+    const tool_result again = tool_run("eval '%s' --json -q", run);
+    json_t           *a = json_of(eval.out), *b = json_of(again.out);
+
+    cr_expect_eq(eval.code, 0, "%s", eval.err);
+    cr_expect(has_keys(a, eval_keys));
+    cr_expect_eq(json_integer_value(json_object_get(a, "images")), 7);
+    cr_expect(json_is_number(json_object_get(json_object_get(a, "pixel"), "aupro")));
+    cr_expect_str_eq(text_at(a, "fingerprint"), text_at(b, "fingerprint"));
+    cr_expect_eq(json_number_value(json_object_get(json_object_get(a, "image"), "auroc")),
+                 json_number_value(json_object_get(json_object_get(b, "image"), "auroc")));
+    cr_expect_eq(access(folder_path(folder, "r.html"), R_OK), 0);
+    cr_expect_eq(folder_count(folder_path(folder, "maps/cloth/test")) > 1, true);
+
+    const tool_result detect = tool_run("detect '%s' '%s/data/cloth/test' --out '%s/out' --json -q --threshold 0 --fail-on-anomaly", run, folder, folder);
+    json_t           *row = line_of(detect.out, 0);
+
+    cr_expect_eq(detect.code, 1, "%s", detect.err);
+    cr_expect(has_keys(row, detect_keys));
+    cr_expect(json_is_true(json_object_get(row, "anomalous")));
+    cr_expect_eq(access(text_at(row, "heatmap"), R_OK), 0);
+    cr_expect_eq(folder_count(folder_path(folder, "out")), 14);
+    cr_expect_eq(tool_run("detect '%s' '%s/data/cloth/test' -q --threshold 9 --fail-on-anomaly", run, folder).code, 0);
+    json_decref(a);
+    json_decref(b);
+    json_decref(row);
+}
+
+Test(road, a_used_run_folder_is_refused_and_resumed_with_the_same_weights, .timeout = 400)
+{
+    const char       *folder = folder_new(), *run = trained(folder, "");
+    const tool_result refused = tool_run("train '%s/data' --class cloth --model tiny --out '%s' --steps 4", folder, run);
+    const tool_result other = tool_run("train '%s/data' --class cloth --model tiny --out '%s/other' --set train.vae.steps=6 --steps 4 --set "
+                                       "cache_samples=8 --json -q", folder, folder);
+    const tool_result resumed = tool_run("train '%s/data' --class cloth --model tiny --out '%s' --set train.vae.steps=6 --steps 4 --set "
+                                         "cache_samples=8 --resume --json -q", folder, run);
+    json_t           *a = json_of(other.out), *b = json_of(resumed.out);
+
+    cr_expect_eq(refused.code, 2);
+    cr_expect(strstr(refused.err, "--resume"), "%s", refused.err);
+    cr_expect_str_eq(text_at(a, "fingerprint"), text_at(b, "fingerprint"));
+    cr_expect_eq(strlen(text_at(a, "fingerprint")), 16);
+    json_decref(a);
+    json_decref(b);
+}
+
+Test(road, a_signal_saves_and_the_run_continues_to_the_same_weights, .timeout = 400)
+{
+    const char       *folder = folder_new();
+    const tool_result data = tool_run("data synth '%s/data' --size 48 --train 8 --good 1 --bad 1 --textures 3", folder);
+    char              options[512];
+    snprintf(options, sizeof options, "train '%s/data' --class cloth --model tiny --seed 3 --steps 40 --stage vae -q --json", folder);
+    const tool_result whole = tool_run("%s --out '%s/whole'", options, folder);
+    const tool_result cut = tool_run("%s --out '%s/cut' & p=$!; while ! [ -s '%s/cut/metrics.jsonl' ]; do sleep 0.01; done; kill -TERM $p; wait $p",
+                                     options, folder, folder);
+    const tool_result rest = tool_run("%s --out '%s/cut' --resume", options, folder);
+    json_t           *a = json_of(whole.out), *b = json_of(rest.out);
+
+    cr_expect_eq(data.code, 0);
+    cr_expect_eq(cut.code, 143, "%d %s", cut.code, cut.err);
+    cr_expect(strstr(cut.err, "--resume"), "%s", cut.err);
+    cr_expect_str_eq(text_at(a, "fingerprint"), text_at(b, "fingerprint"));
+    json_decref(a);
+    json_decref(b);
+}
+
+Test(road, a_plain_folder_of_good_images_gives_a_threshold, .timeout = 400)
+{
+    const char       *folder = folder_new();
+    const tool_result data = tool_run("data synth '%s/data' --size 48 --train 12 --good 1 --bad 1 --textures 3", folder);
+    const tool_result train = tool_run("train '%s/data/cloth/train/good' --model tiny --out '%s/run' --steps 4 --set cache_samples=8 -q", folder, folder);
+    const tool_result detect = tool_run("detect '%s/run' '%s/data/cloth/test' --json -q", folder, folder);
+    json_t           *row = line_of(detect.out, 0);
+
+    cr_expect_eq(data.code, 0);
+    cr_expect_eq(train.code, 0, "%s", train.err);
+    cr_expect_eq(detect.code, 0, "%s", detect.err);
+    cr_expect(json_is_boolean(json_object_get(row, "anomalous")), "%s", detect.out);
+    json_decref(row);
+}
+
+Test(road, a_broken_picture_ends_with_3_now_or_with_keep_going_at_the_end, .timeout = 400)
+{
+    const char *folder = folder_new(), *run = trained(folder, "");
+    FILE       *f = fopen(folder_path(folder, "data/cloth/test/good/000.png"), "wb");
+    fputs("not a picture", f);
+    fclose(f);
+    const tool_result stops = tool_run("detect '%s' '%s/data/cloth/test/good' -q --json", run, folder);
+    const tool_result goes_on = tool_run("detect '%s' '%s/data/cloth/test/good' -q --json --keep-going", run, folder);
+
+    cr_expect_eq(stops.code, 3);
+    cr_expect_str_empty(stops.out);
+    cr_expect_eq(goes_on.code, 3);
+    json_decref(line_of(goes_on.out, 1));
+}
+
+Test(road, demo_is_done_once, .timeout = 400)
+{
+    const char       *folder = folder_new();
+    const tool_result first = tool_run("demo --out '%s/demo' --scale tiny --json", folder);
+    const tool_result second = tool_run("demo --out '%s/demo' --scale tiny --json -q", folder);
+    json_t           *root = json_of(first.out);
+
+    cr_expect_eq(first.code, 0, "%s", first.err);
+    cr_expect_eq(access(folder_path(folder, "demo/report.html"), R_OK), 0);
+    cr_expect_str_eq(first.out, second.out);
+    json_decref(root);
+}
+
+Test(road, bench_of_a_model_has_stages_and_medians, .timeout = 400)
+{
+    static const char *const keys[] = { "device", "model", "batch", "precision", "stages", "ms", "gflop", "gflops", "launches", "peak_bytes",
+                                        "build_ms_cold", "build_ms_warm", NULL };
+    static const char *const stage_keys[] = { "name", "ms", "ms_min", "ms_max", "gflop", "gflops", "launches", NULL };
+    const tool_result r = tool_run("bench model=tiny --repeat 3 --no-build --json -q");
+    json_t           *root = json_of(r.out);
+    const json_t     *stages = json_object_get(root, "stages");
+
+    cr_expect_eq(r.code, 0, "%s", r.err);
+    cr_expect(has_keys(root, keys));
+    cr_expect_eq(json_array_size(stages), 4);
+    for (size_t i = 0; i < json_array_size(stages); i++)
+        cr_expect(has_keys(json_array_get(stages, i), stage_keys));
+    cr_expect(json_number_value(json_object_get(root, "ms")) > 0);
+    json_decref(root);
+}
+
+Test(road, bench_of_an_op_has_a_peak_and_a_row_for_each_way, .timeout = 400)
+{
+    const tool_result r = tool_run("bench op=silu --repeat 2 --json -q");
+    json_t           *peak = line_of(r.out, 0), *row = line_of(r.out, 1);
+
+    cr_expect_eq(r.code, 0, "%s", r.err);
+    cr_expect(json_number_value(json_object_get(peak, "peak_gflops")) > 0);
+    cr_expect(json_number_value(json_object_get(row, "us")) > 0);
+    json_decref(peak);
+    json_decref(row);
+}
