@@ -66,7 +66,7 @@ void diffad_cache_write(const char *key, const void *data, size_t bytes)
 {
     char          *path = entry_path(key), *folder = diffad_cache_folder();
     unsigned char *entry = path && bytes < MAX_ENTRY - HEADER_BYTES ? diffad_alloc(bytes + HEADER_BYTES) : NULL;
-    if (entry && diffad_make_dirs(folder) == DIFFAD_OK) {
+    if (entry && folder && diffad_make_dirs(folder) == DIFFAD_OK) {
         const uint64_t sum = diffad_hash64(data, bytes), length = bytes;
         memcpy(entry, MAGIC, 8);
         memcpy(entry + 8, &sum, 8);

@@ -302,7 +302,7 @@ static cl_mem CL_API_CALL CreateBuffer(cl_context c, cl_mem_flags flags, size_t 
     const cl_int code = enter(STUB_CreateBuffer);
     (void)flags, (void)host;
     is_alive(c, CONTEXT, STUB_CreateBuffer);
-    object *o = code == CL_SUCCESS ? make(BUFFER, bytes, NULL) : NULL;
+    object *o = code == CL_SUCCESS && bytes < (size_t)1 << 40 ? make(BUFFER, bytes, NULL) : NULL;
     return answer(o, code == CL_SUCCESS && !o ? CL_MEM_OBJECT_ALLOCATION_FAILURE : code, out);
 }
 
