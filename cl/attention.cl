@@ -54,7 +54,8 @@ DIFFAD_LOCAL_FN void share(float acc[4][4], __local float *weight)
 }
 
 /* sum[m][r] += sum over columns of weight[column][row] x[channel][column]; item (i, j) has channels first + 8 m + j. */
-DIFFAD_LOCAL_FN void gather(__global const float *x, int x0, int T, int first, __local const float *weight, __local float *sx, float sum[DV / 8][4])
+DIFFAD_LOCAL_FN void gather(__global const float *x, int x0, int T, int first, __local const float *weight,
+                            __local float *sx, float sum[DV / 8][4])
 {
     const int i = (int)get_local_id(0) / 8, j = (int)get_local_id(0) % 8;
 #pragma unroll
@@ -98,7 +99,8 @@ DIFFAD_LOCAL_FN void join(float v[4], int is_max, __local float *red)
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void attention_fwd(__global const float *qkv, ulong qkv_off, __global float *y, ulong y_off, __global float *lse, ulong lse_off,
+void attention_fwd(__global const float *qkv, ulong qkv_off, __global float *y, ulong y_off, __global float *lse,
+                   ulong lse_off,
                    int T, float scale)
 {
     __local float sa[SLICE * TILE], sb[SLICE * TILE], weight[TILE * TILE], red[8 * TILE];

@@ -23,7 +23,8 @@ DIFFAD_LOCAL_FN void soften(__local vfloat *s, int count, __local vfloat *factor
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void attention_rows(__global const float *qkv, ulong qkv_off, __global float *y, ulong y_off, __global float *lse, ulong lse_off,
+void attention_rows(__global const float *qkv, ulong qkv_off, __global float *y, ulong y_off,
+                    __global float *lse, ulong lse_off,
                     int T, float scale)
 {
     __local vfloat at[D * LV], s[PASS * LV], factor[LV];

@@ -11,7 +11,8 @@
 GROUP_SUM(group_sum, float)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void layer_norm_fwd(__global const float *x, ulong x_off, __global const float *w, ulong w_off, __global const float *b, ulong b_off,
+void layer_norm_fwd(__global const float *x, ulong x_off, __global const float *w, ulong w_off,
+                    __global const float *b, ulong b_off,
                     __global float *y, ulong y_off, __global float *mean, ulong mean_off, __global float *rstd, ulong rstd_off,
                     int D, float eps)
 {
@@ -78,7 +79,8 @@ void columns(__global const float *x, ulong x_off, __global const float *mean, u
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void join_columns(__global const float *part, ulong part_off, __global float *dw, ulong dw_off, __global float *db, ulong db_off,
+void join_columns(__global const float *part, ulong part_off, __global float *dw, ulong dw_off,
+                  __global float *db, ulong db_off,
                   int D, int tiles)
 {
     const int i = (int)get_global_id(0);

@@ -54,7 +54,8 @@ void moments(__global const float *x, ulong x_off, __global float *part, ulong p
 typedef struct joined { float shift, delta, m2, count; } joined;
 
 /* Joins the entries of `many` slabs' lanes: sample n + i dn, channel c + i dc. */
-DIFFAD_LOCAL_FN joined join(__global const float *part, int n, int c, int dn, int dc, int many, sizes s, __local float *shared)
+DIFFAD_LOCAL_FN joined join(__global const float *part, int n, int c, int dn, int dc, int many, sizes s,
+                            __local float *shared)
 {
     const int each = s.chunks * LANES;
     joined    j    = { part[entry_at(n, c, 0, 3, s)], 0.0f, 0.0f, (float)many * s.units * LANES };
@@ -83,7 +84,8 @@ static void put_coef(__global float *coef, int c, int Cp, float shift, float del
 
 /* One work-group a group of channels; the last one also clears the lanes beyond C. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void group_stats(__global const float *part, ulong part_off, __global const float *w, ulong w_off, __global const float *b, ulong b_off,
+void group_stats(__global const float *part, ulong part_off, __global const float *w, ulong w_off,
+                 __global const float *b, ulong b_off,
                  __global float *mean, ulong mean_off, __global float *rstd, ulong rstd_off, __global float *coef, ulong coef_off,
                  int C, int groups, int units, int chunks, int per, float eps)
 {
@@ -106,7 +108,8 @@ void group_stats(__global const float *part, ulong part_off, __global const floa
 
 /* One work-group a channel of Cp, over all N samples. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void batch_stats(__global const float *part, ulong part_off, __global const float *w, ulong w_off, __global const float *b, ulong b_off,
+void batch_stats(__global const float *part, ulong part_off, __global const float *w, ulong w_off,
+                 __global const float *b, ulong b_off,
                  __global float *running_mean, ulong rm_off, __global float *running_var, ulong rv_off,
                  __global float *mean, ulong mean_off, __global float *rstd, ulong rstd_off, __global float *coef, ulong coef_off,
                  int C, int N, int units, int chunks, int per, float eps, float momentum)
@@ -131,12 +134,14 @@ void batch_stats(__global const float *part, ulong part_off, __global const floa
 
 /* Batch norm with given statistics. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void batch_given(__global const float *w, ulong w_off, __global const float *b, ulong b_off, __global const float *mean, ulong mean_off,
+void batch_given(__global const float *w, ulong w_off, __global const float *b, ulong b_off,
+                 __global const float *mean, ulong mean_off,
                  __global const float *var, ulong var_off, __global float *coef, ulong coef_off, int C, int Cp, float eps)
 {
     const int c = (int)get_global_id(0);
     if (c < C)
-        put_coef(coef + coef_off, c, Cp, mean[mean_off + c], 0.0f, w[w_off + c] / sqrt(var[var_off + c] + eps), b[b_off + c]);
+        put_coef(coef + coef_off, c, Cp, mean[mean_off + c], 0.0f, w[w_off + c] / sqrt(var[var_off + c] + eps),
+                 b[b_off + c]);
     else if (c < Cp)
         put_coef(coef + coef_off, c, Cp, 0.0f, 0.0f, 0.0f, 0.0f);
 }
@@ -163,11 +168,13 @@ static vfloat activate(vfloat h)
 
 /* stride: of coef from sample to sample, 0 when all samples share one. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void apply(__global const float *x, ulong x_off, __global const float *coef, ulong coef_off, __global float *y, ulong y_off,
+void apply(__global const float *x, ulong x_off, __global const float *coef, ulong coef_off, __global float *y,
+           ulong y_off,
            int Cp, int stride, int units, int per)
 {
     __global const float *k = coef + coef_off + (size_t)get_group_id(2) * stride;
-    const vfloat shift = coef_of(k, 0, Cp), delta = coef_of(k, 1, Cp), scale = coef_of(k, 2, Cp), bias = coef_of(k, 3, Cp);
+    const vfloat shift = coef_of(k, 0, Cp), delta = coef_of(k, 1, Cp);
+    const vfloat scale = coef_of(k, 2, Cp), bias = coef_of(k, 3, Cp);
     __global const float *from = x + x_off + slab_at(units) * VEC;
     __global float       *to   = y + y_off + slab_at(units) * VEC;
     for (int u = chunk_from(per) + (int)get_local_id(0); u < chunk_to(per, units); u += WG)

@@ -13,7 +13,8 @@ GROUP_SUM(group_sum1, float)
 typedef struct lanes { vfloat mean, rstd, w, b; } lanes;
 
 /* divide: channels that share statistics; stride: of the statistics, per sample; is_var: rstd holds a variance. */
-static lanes lanes_of(__global const float *mean, __global const float *rstd, __global const float *w, __global const float *b,
+static lanes lanes_of(__global const float *mean, __global const float *rstd, __global const float *w,
+                      __global const float *b,
                       int C, int divide, int stride, int is_var, float eps)
 {
     const size_t at = (size_t)get_group_id(2) * stride;
@@ -65,7 +66,8 @@ void sums(STATISTICS, __global float *part, ulong part_off, GEOMETRY)
 
 /* One work-group a channel: dw and db. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void channel_sums(__global const float *part, ulong part_off, __global float *dw, ulong dw_off, __global float *db, ulong db_off,
+void channel_sums(__global const float *part, ulong part_off, __global float *dw, ulong dw_off,
+                  __global float *db, ulong db_off,
                   int C, int N, int units, int chunks, int per)
 {
     __local float shared[WG];
@@ -87,7 +89,8 @@ void channel_sums(__global const float *part, ulong part_off, __global float *dw
 
 /* One work-group a group of channels: s1[n][g] = mean of w dz, s2[n][g] = mean of w dz xh. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void group_sums(__global const float *part, ulong part_off, __global const float *w, ulong w_off, __global float *s1, ulong s1_off,
+void group_sums(__global const float *part, ulong part_off, __global const float *w, ulong w_off,
+                __global float *s1, ulong s1_off,
                 __global float *s2, ulong s2_off, int C, int groups, int units, int chunks, int per)
 {
     __local float shared[WG];

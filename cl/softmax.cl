@@ -41,7 +41,8 @@ void rows_fwd(__global const float *x, ulong x_off, __global float *y, ulong y_o
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void rows_bwd(__global const float *y, ulong y_off, __global const float *dy, ulong dy_off, __global float *dx, ulong dx_off, int L)
+void rows_bwd(__global const float *y, ulong y_off, __global const float *dy, ulong dy_off, __global float *dx,
+              ulong dx_off, int L)
 {
     __local float shared[WG];
     const int    lid = (int)get_local_id(0);
@@ -73,7 +74,8 @@ void columns_fwd(__global const float *x, ulong x_off, __global float *y, ulong 
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void columns_bwd(__global const float *y, ulong y_off, __global const float *dy, ulong dy_off, __global float *dx, ulong dx_off,
+void columns_bwd(__global const float *y, ulong y_off, __global const float *dy, ulong dy_off,
+                 __global float *dx, ulong dx_off,
                  int L, int vectors)
 {
     const int v = (int)get_global_id(0);

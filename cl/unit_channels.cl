@@ -30,7 +30,8 @@ static float total(vfloat v)
 
 /* sum[p] = sum over channels of a b, for `many` vectors from a on; `blocks` of them lie `step` vectors apart. In a blocked
  * layout a pixel's lanes are added up, and all of them hold the sum. */
-static void over_channels(__global const float *a, __global const float *b, int blocks, size_t step, int many, vfloat *sum)
+static void over_channels(__global const float *a, __global const float *b, int blocks, size_t step, int many,
+                          vfloat *sum)
 {
     for (int p = 0; p < RUN; p++)
         sum[p] = 0.0f;
@@ -45,7 +46,8 @@ static void over_channels(__global const float *a, __global const float *b, int 
 
 /* units: vectors of a channel block; blocks: of a sample. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void unit_channels_fwd(__global const float *x, ulong x_off, __global float *y, ulong y_off, int blocks, int units, float eps)
+void unit_channels_fwd(__global const float *x, ulong x_off, __global float *y, ulong y_off, int blocks,
+                       int units, float eps)
 {
     vfloat    s[RUN];
     const int u = (int)get_global_id(0) * RUN;

@@ -32,7 +32,8 @@ DIFFAD_LOCAL_FN void transpose(__global const float *a, int T, int t0, float sca
 }
 
 /* `many` (a constant) rows of b. */
-DIFFAD_LOCAL_FN void dots_of(const int many, __global const float *b, int T, __local const vfloat *at, __local vfloat *s)
+DIFFAD_LOCAL_FN void dots_of(const int many, __global const float *b, int T, __local const vfloat *at,
+                             __local vfloat *s)
 {
     vfloat acc[8][LV];
 #pragma unroll
@@ -59,7 +60,8 @@ DIFFAD_LOCAL_FN void dots_of(const int many, __global const float *b, int T, __l
 }
 
 /* Rows j0 .. j0+count-1 of b. */
-DIFFAD_LOCAL_FN void dots(__global const float *b, int T, int j0, int count, __local const vfloat *at, __local vfloat *s)
+DIFFAD_LOCAL_FN void dots(__global const float *b, int T, int j0, int count, __local const vfloat *at,
+                          __local vfloat *s)
 {
     int j = 0;
     for (; j + 8 <= count; j += 8)

@@ -12,7 +12,8 @@ typedef struct sizes { int64_t n, heads, d, t; } sizes;
 /* of input 0 = qkv */
 static sizes sizes_of(const diffad_node *n)
 {
-    const int64_t N = diffad_side(n->in[0], 0), C3 = diffad_side(n->in[0], 1), heads = ((const diffad_attention_attr *)n->attr)->heads;
+    const int64_t N = diffad_side(n->in[0], 0), C3 = diffad_side(n->in[0], 1);
+    const int64_t heads = ((const diffad_attention_attr *)n->attr)->heads;
     return (sizes){ N, heads, C3 / 3 / heads, diffad_numel(n->in[0]) / (N * C3) };
 }
 
@@ -54,7 +55,8 @@ static diffad_launch tiles_launch(const sizes *s, const char *kernel, int64_t re
 {
     const int64_t dv = channels_of(s);
     diffad_launch l  = diffad_launch_make("attention", kernel, 1, DIFFAD_GROUP);
-    diffad_launch_items(&l, diffad_ceil_div(s->t, TILE) * DIFFAD_GROUP, s->heads * results * diffad_ceil_div(s->d, dv), s->n);
+    diffad_launch_items(&l, diffad_ceil_div(s->t, TILE) * DIFFAD_GROUP,
+                        s->heads * results * diffad_ceil_div(s->d, dv), s->n);
     diffad_launch_def(&l, "D", s->d);
     diffad_launch_def(&l, "DV", dv);
     diffad_launch_local(&l, (2 * 16 * TILE + TILE * TILE + 8 * TILE) * 4);
@@ -99,7 +101,10 @@ static diffad_status tiles_bwd(diffad_emit *e, const diffad_node *n)
 
 /* ---- rows ---- */
 
-static int64_t rows_local(const sizes *s, int64_t rows, int tiles) { return (tiles * (s->d + PASS) * rows + 2 * rows) * 4; }
+static int64_t rows_local(const sizes *s, int64_t rows, int tiles)
+{
+    return (tiles * (s->d + PASS) * rows + 2 * rows) * 4;
+}
 
 /* Vectors of rows in a tile: two where they fit. */
 static int64_t rows_vectors(const sizes *s, const diffad_caps *caps, int tiles)
@@ -113,10 +118,12 @@ static int64_t rows_vectors(const sizes *s, const diffad_caps *caps, int tiles)
 static bool rows_fit(const diffad_node *n, const diffad_caps *caps)
 {
     const sizes s = sizes_of(n);
-    return caps->local_mem_is_cheap && n->in[0]->shape.rank == 4 && s.d % caps->block == 0 && rows_vectors(&s, caps, 2) > 0;
+    return caps->local_mem_is_cheap && n->in[0]->shape.rank == 4 && s.d % caps->block == 0 &&
+           rows_vectors(&s, caps, 2) > 0;
 }
 
-static diffad_launch rows_launch(const sizes *s, const diffad_caps *caps, const char *program, const char *kernel, int tiles)
+static diffad_launch rows_launch(const sizes *s, const diffad_caps *caps, const char *program,
+                                 const char *kernel, int tiles)
 {
     const int64_t v = rows_vectors(s, caps, tiles), rows = v * caps->block;
     diffad_launch l = diffad_launch_make(program, kernel, 1, 1);
@@ -147,7 +154,8 @@ static diffad_status rows_bwd(diffad_emit *e, const diffad_node *n)
     int32_t     delta;
     DIFFAD_TRY(diffad_emit_scratch(e, s.n * s.heads * s.t, 4, &delta));
     for (int keys = 0; keys < 2; keys++) {
-        diffad_launch l = rows_launch(&s, e->caps, "attention_rows_grad", keys ? "attention_rows_dkv" : "attention_rows_dq", 2);
+        diffad_launch l = rows_launch(&s, e->caps, "attention_rows_grad",
+                                      keys ? "attention_rows_dkv" : "attention_rows_dq", 2);
         for (int i = 0; i < 4; i++)
             if (i != 1 || !keys)
                 diffad_emit_in(&l, e, i);
@@ -250,7 +258,8 @@ static const diffad_way bwd_ways[] = {
     { .name = "tiles", .emit = tiles_bwd, .is_portable = true },
 };
 
-static const diffad_attention_attr one = { 1, 0.7 }, three = { 3, 0.25 }, two = { 2, 0.17 }, wide = { 1, 0.06 }, real = { 16, 0.17677669 };
+static const diffad_attention_attr one = { 1, 0.7 }, three = { 3, 0.25 }, two = { 2, 0.17 };
+static const diffad_attention_attr wide = { 1, 0.06 }, real = { 16, 0.17677669 };
 static const diffad_op_case fwd_cases[] = {
     { .name = "one", .in = { { 4, { 1, 3, 1, 1 } } }, .attr = &one },
     { .name = "odd", .in = { { 4, { 2, 63, 5, 7 } } }, .attr = &three },
@@ -276,13 +285,14 @@ static const diffad_op_case bwd_cases[] = {
 };
 
 const diffad_op diffad_op_attention = {
-    .name = "attention", .n_in = 1, .n_out = 2, .attr_size = sizeof(diffad_attention_attr), .tol = 2e-6, .maps_in = 1, .maps_out = 1,
-    .saved_out = 2, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways), .grad = fwd_grad, .cost = fwd_cost, .ref = fwd_ref, DIFFAD_CASES(fwd_cases),
+    .name = "attention", .n_in = 1, .n_out = 2, .attr_size = sizeof(diffad_attention_attr), .tol = 2e-6,
+    .maps_in = 1, .maps_out = 1, .saved_out = 2, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways), .grad = fwd_grad,
+    .cost = fwd_cost, .ref = fwd_ref, DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_attention_grad = {
-    .name = "attention_grad", .n_in = 4, .n_out = 1, .attr_size = sizeof(diffad_attention_attr), .tol = 2e-6, .maps_in = 1 | 2 | 8,
-    .maps_out = 1, .infer = bwd_infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = bwd_cost,
-    .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
+    .name = "attention_grad", .n_in = 4, .n_out = 1, .attr_size = sizeof(diffad_attention_attr), .tol = 2e-6,
+    .maps_in = 1 | 2 | 8, .maps_out = 1, .infer = bwd_infer, DIFFAD_WAYS(bwd_ways),
+    .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };
 
 diffad_val diffad_attention(diffad_graph *g, diffad_val qkv, const diffad_attention_attr *attr)

@@ -61,8 +61,16 @@ static diffad_status given_emit(diffad_emit *e, const diffad_node *n)
     return diffad_norm_apply(e, &s, coef, false, a->act);
 }
 
-static diffad_status train_bwd_emit(diffad_emit *e, const diffad_node *n) { return diffad_norm_emit_grad(e, n, NORM_BATCH); }
-static diffad_status given_bwd_emit(diffad_emit *e, const diffad_node *n) { return diffad_norm_emit_grad(e, n, NORM_GIVEN); }
+static diffad_status train_bwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return diffad_norm_emit_grad(e, n, NORM_BATCH);
+}
+
+static diffad_status given_bwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return diffad_norm_emit_grad(e, n, NORM_GIVEN);
+}
+
 static diffad_cost   train_cost(const diffad_node *n) { return diffad_cost_pointwise(n, 8); }
 static diffad_cost   given_cost(const diffad_node *n) { return diffad_cost_pointwise(n, 2); }
 static diffad_cost   bwd_cost(const diffad_node *n) { return diffad_cost_pointwise(n, 15); }
@@ -70,7 +78,8 @@ static diffad_cost   bwd_cost(const diffad_node *n) { return diffad_cost_pointwi
 static void apply_ref(const diffad_ref *r, int64_t c, double mean, double rstd)
 {
     const diffad_norm_attr *a = r->n->attr;
-    const int64_t N = diffad_side(r->n->in[X], 0), C = diffad_side(r->n->in[X], 1), HW = diffad_numel(r->n->in[X]) / (N * C);
+    const int64_t N = diffad_side(r->n->in[X], 0), C = diffad_side(r->n->in[X], 1);
+    const int64_t HW = diffad_numel(r->n->in[X]) / (N * C);
     for (int64_t n = 0; n < N; n++)
         for (int64_t k = (n * C + c) * HW; k < (n * C + c + 1) * HW; k++)
             r->out[0][k] = diffad_norm_act(a->act, (r->in[X][k] - mean) * rstd * r->in[W][c] + r->in[BIAS][c]);
@@ -79,7 +88,8 @@ static void apply_ref(const diffad_ref *r, int64_t c, double mean, double rstd)
 static void train_ref(const diffad_ref *r)
 {
     const diffad_norm_attr *a = r->n->attr;
-    const int64_t N = diffad_side(r->n->in[X], 0), C = diffad_side(r->n->in[X], 1), HW = diffad_numel(r->n->in[X]) / (N * C);
+    const int64_t N = diffad_side(r->n->in[X], 0), C = diffad_side(r->n->in[X], 1);
+    const int64_t HW = diffad_numel(r->n->in[X]) / (N * C);
     const double  count = (double)(N * HW);
     for (int64_t c = 0; c < C; c++) {
         double mean = 0, m2 = 0;
@@ -106,7 +116,8 @@ static void given_ref(const diffad_ref *r)
 static void train_bwd_ref(const diffad_ref *r) { diffad_norm_ref_grad(r, NORM_BATCH); }
 static void given_bwd_ref(const diffad_ref *r) { diffad_norm_ref_grad(r, NORM_GIVEN); }
 
-static void grad(diffad_graph *g, const diffad_node *n, const diffad_op *op, diffad_val mean, diffad_val second, diffad_val dy, diffad_val *dx)
+static void grad(diffad_graph *g, const diffad_node *n, const diffad_op *op, diffad_val mean, diffad_val second,
+                 diffad_val dy, diffad_val *dx)
 {
     const diffad_val in[] = { n->x[X], n->x[W], n->x[BIAS], mean, second, dy };
     dx[X]    = diffad_apply(g, op, n->attr, 6, in);
@@ -125,16 +136,19 @@ static void given_grad(diffad_graph *g, const diffad_node *n, const diffad_val *
 }
 
 #define WAYS(array, function) \
-    static const diffad_way array[] = { { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = function, .is_portable = true } }
+    static const diffad_way array[] = { { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = function, \
+                                          .is_portable = true } }
 WAYS(train_ways, train_emit);
 WAYS(given_ways, given_emit);
 WAYS(train_bwd_ways, train_bwd_emit);
 WAYS(given_bwd_ways, given_bwd_emit);
 
-static const diffad_norm_attr plain = { .eps = 1e-5, .momentum = 0.1 }, relu = { .eps = 1e-5, .momentum = 0.1, .act = DIFFAD_ACT_RELU };
+static const diffad_norm_attr plain = { .eps = 1e-5, .momentum = 0.1 };
+static const diffad_norm_attr relu = { .eps = 1e-5, .momentum = 0.1, .act = DIFFAD_ACT_RELU };
 
 #define PER_CHANNEL(c) { 1, { (c) } }, { 1, { (c) } }
-#define FORWARD(n, c, h, w) .in = { { 4, { n, c, h, w } }, PER_CHANNEL(c), PER_CHANNEL(c) }, .range = { [VAR] = { 0.5, 1.5 } }
+#define FORWARD(n, c, h, w) \
+    .in = { { 4, { n, c, h, w } }, PER_CHANNEL(c), PER_CHANNEL(c) }, .range = { [VAR] = { 0.5, 1.5 } }
 static const diffad_op_case fwd_cases[] = {
     { .name = "one", FORWARD(1, 1, 1, 1), .attr = &plain },
     { .name = "one_value_per_channel", FORWARD(1, 19, 1, 1), .attr = &plain },
@@ -156,24 +170,27 @@ static const diffad_op_case bwd_cases[] = {
 };
 
 const diffad_op diffad_op_batch_norm_train = {
-    .name = "batch_norm_train", .n_in = 5, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6, .maps_in = 1, .maps_out = 1,
-    .saved_out = 6, .constant_in = 1 << MEAN | 1 << VAR, .writes = 1 << MEAN | 1 << VAR, .inplace = 1, .infer = fwd_infer,
-    DIFFAD_WAYS(train_ways), .grad = train_grad, .cost = train_cost, .ref = train_ref, DIFFAD_CASES(fwd_cases),
+    .name = "batch_norm_train", .n_in = 5, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6,
+    .maps_in = 1, .maps_out = 1, .saved_out = 6, .constant_in = 1 << MEAN | 1 << VAR, .writes = 1 << MEAN | 1 << VAR,
+    .inplace = 1, .infer = fwd_infer, DIFFAD_WAYS(train_ways), .grad = train_grad, .cost = train_cost, .ref = train_ref,
+    DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_batch_norm_train_grad = {
     .name = "batch_norm_train_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6,
-    .maps_in = 1 | 1 << 5, .maps_out = 1, .inplace = 1 | 1 << 5, .infer = diffad_norm_infer_grad, DIFFAD_WAYS(train_bwd_ways),
-    .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = train_bwd_ref, DIFFAD_CASES(bwd_cases),
+    .maps_in = 1 | 1 << 5, .maps_out = 1, .inplace = 1 | 1 << 5, .infer = diffad_norm_infer_grad,
+    DIFFAD_WAYS(train_bwd_ways), .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = train_bwd_ref,
+    DIFFAD_CASES(bwd_cases),
 };
 const diffad_op diffad_op_batch_norm = {
-    .name = "batch_norm", .n_in = 5, .n_out = 1, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6, .maps_in = 1, .maps_out = 1,
-    .constant_in = 1 << MEAN | 1 << VAR, .inplace = 1, .infer = fwd_infer, DIFFAD_WAYS(given_ways), .grad = given_grad,
-    .cost = given_cost, .ref = given_ref, DIFFAD_CASES(fwd_cases),
+    .name = "batch_norm", .n_in = 5, .n_out = 1, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6,
+    .maps_in = 1, .maps_out = 1, .constant_in = 1 << MEAN | 1 << VAR, .inplace = 1, .infer = fwd_infer,
+    DIFFAD_WAYS(given_ways), .grad = given_grad, .cost = given_cost, .ref = given_ref, DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_batch_norm_grad = {
-    .name = "batch_norm_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6, .maps_in = 1 | 1 << 5,
-    .maps_out = 1, .inplace = 1 | 1 << 5, .infer = diffad_norm_infer_grad, DIFFAD_WAYS(given_bwd_ways),
-    .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = given_bwd_ref, DIFFAD_CASES(bwd_cases),
+    .name = "batch_norm_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6,
+    .maps_in = 1 | 1 << 5, .maps_out = 1, .inplace = 1 | 1 << 5, .infer = diffad_norm_infer_grad,
+    DIFFAD_WAYS(given_bwd_ways), .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = given_bwd_ref,
+    DIFFAD_CASES(bwd_cases),
 };
 
 diffad_val diffad_batch_norm_train(diffad_graph *g, diffad_val x, diffad_val w, diffad_val b, diffad_val running_mean,
@@ -182,8 +199,8 @@ diffad_val diffad_batch_norm_train(diffad_graph *g, diffad_val x, diffad_val w, 
     return diffad_apply(g, &diffad_op_batch_norm_train, attr, 5, (diffad_val[]){ x, w, b, running_mean, running_var });
 }
 
-diffad_val diffad_batch_norm(diffad_graph *g, diffad_val x, diffad_val w, diffad_val b, diffad_val running_mean, diffad_val running_var,
-                             const diffad_norm_attr *attr)
+diffad_val diffad_batch_norm(diffad_graph *g, diffad_val x, diffad_val w, diffad_val b, diffad_val running_mean,
+                             diffad_val running_var, const diffad_norm_attr *attr)
 {
     return diffad_apply(g, &diffad_op_batch_norm, attr, 5, (diffad_val[]){ x, w, b, running_mean, running_var });
 }

@@ -48,7 +48,8 @@ static diffad_cost   bwd_cost(const diffad_node *n) { return diffad_cost_pointwi
 static void fwd_ref(const diffad_ref *r)
 {
     const diffad_norm_attr *a = r->n->attr;
-    const int64_t N = diffad_side(r->n->in[0], 0), C = diffad_side(r->n->in[0], 1), HW = diffad_numel(r->n->in[0]) / (N * C);
+    const int64_t N = diffad_side(r->n->in[0], 0), C = diffad_side(r->n->in[0], 1);
+    const int64_t HW = diffad_numel(r->n->in[0]) / (N * C);
     const int64_t each = C / a->groups * HW;
     for (int64_t g = 0; g < N * a->groups; g++) {
         const double *x = r->in[0] + g * each;
@@ -76,11 +77,14 @@ static void fwd_grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy
     dx[2] = diffad_out(dx[0], 2);
 }
 
-static const diffad_way fwd_ways[] = { { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true } };
-static const diffad_way bwd_ways[] = { { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit, .is_portable = true } };
+static const diffad_way fwd_ways[] = { { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit,
+                                         .is_portable = true } };
+static const diffad_way bwd_ways[] = { { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit,
+                                         .is_portable = true } };
 
 static const diffad_norm_attr one = { .groups = 1, .eps = 1e-5 }, threes = { .groups = 3, .eps = 1e-5 };
-static const diffad_norm_attr real = { .groups = 32, .eps = 1e-6, .act = DIFFAD_ACT_SILU }, plain = { .groups = 32, .eps = 1e-5 };
+static const diffad_norm_attr real = { .groups = 32, .eps = 1e-6, .act = DIFFAD_ACT_SILU };
+static const diffad_norm_attr plain = { .groups = 32, .eps = 1e-5 };
 
 #define PER_CHANNEL(c) { 1, { (c) } }, { 1, { (c) } }
 static const diffad_op_case fwd_cases[] = {
@@ -89,7 +93,8 @@ static const diffad_op_case fwd_cases[] = {
     { .name = "pairs", .in = { { 4, { 2, 64, 3, 5 } }, PER_CHANNEL(64) }, .attr = &real },
     { .name = "straddling", .in = { { 4, { 2, 96, 8, 4 } }, PER_CHANNEL(96) }, .attr = &plain },
     { .name = "several_chunks", .in = { { 4, { 2, 6, 40, 70 } }, PER_CHANNEL(6) }, .attr = &threes },
-    { .name = "far_from_zero", .in = { { 4, { 2, 6, 40, 70 } }, PER_CHANNEL(6) }, .range = { { 100, 101 } }, .attr = &threes },
+    { .name = "far_from_zero", .in = { { 4, { 2, 6, 40, 70 } }, PER_CHANNEL(6) }, .range = { { 100, 101 } },
+      .attr = &threes },
     { .name = "rank3", .in = { { 3, { 2, 32, 10 } }, PER_CHANNEL(32) }, .attr = &real },
     { .name = "unet", .in = { { 4, { 2, 256, 32, 32 } }, PER_CHANNEL(256) }, .attr = &real, .bench = true },
 };
@@ -108,13 +113,14 @@ static const diffad_op_case bwd_cases[] = {
 
 /* tol: the means of thousands of values of either sign nearly cancel: their error is that of the values (2e-6 seen). */
 const diffad_op diffad_op_group_norm = {
-    .name = "group_norm", .n_in = 3, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 4e-6, .maps_in = 1, .maps_out = 1,
-    .saved_out = 6, .inplace = 1, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways), .grad = fwd_grad, .cost = fwd_cost, .ref = fwd_ref,
+    .name = "group_norm", .n_in = 3, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 4e-6,
+    .maps_in = 1, .maps_out = 1, .saved_out = 6, .inplace = 1, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways),
+    .grad = fwd_grad, .cost = fwd_cost, .ref = fwd_ref,
     DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_group_norm_grad = {
-    .name = "group_norm_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6, .maps_in = 1 | 1 << 5,
-    .maps_out = 1, .inplace = 1 | 1 << 5, .infer = diffad_norm_infer_grad, DIFFAD_WAYS(bwd_ways),
+    .name = "group_norm_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6,
+    .maps_in = 1 | 1 << 5, .maps_out = 1, .inplace = 1 | 1 << 5, .infer = diffad_norm_infer_grad, DIFFAD_WAYS(bwd_ways),
     .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };
 

@@ -144,7 +144,8 @@ static const layer_norm_attr usual = { 1e-5 };
 static const diffad_op_case fwd_cases[] = {
     { .name = "one", .in = { { 1, { 1 } }, { 1, { 1 } }, { 1, { 1 } } }, .attr = &usual },
     { .name = "odd", .in = { { 3, { 2, 5, 37 } }, { 1, { 37 } }, { 1, { 37 } } }, .attr = &usual },
-    { .name = "far_from_zero", .in = { { 2, { 5, 200 } }, { 1, { 200 } }, { 1, { 200 } } }, .range = { { 100, 101 } }, .attr = &usual },
+    { .name = "far_from_zero", .in = { { 2, { 5, 200 } }, { 1, { 200 } }, { 1, { 200 } } }, .range = { { 100, 101 } },
+      .attr = &usual },
     { .name = "tokens", .in = { { 2, { 1024, 512 } }, { 1, { 512 } }, { 1, { 512 } } }, .attr = &usual, .bench = true },
 };
 
@@ -165,7 +166,8 @@ const diffad_op diffad_op_layer_norm = {
 };
 const diffad_op diffad_op_layer_norm_grad = {
     .name = "layer_norm_grad", .n_in = 5, .n_out = 3, .attr_size = sizeof(layer_norm_attr), .tol = 4e-6, .infer = bwd_infer,
-    DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
+    DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed",
+    .cost = bwd_cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };
 
 diffad_val diffad_layer_norm(diffad_graph *g, diffad_val x, diffad_val w, diffad_val b, double eps)

@@ -8,7 +8,8 @@ norm_walk diffad_norm_walk(const diffad_emit *e, const diffad_value *x, int bloc
 {
     const bool    is_cpu = e->caps->local_mem_is_cheap;
     const int64_t hw     = diffad_numel(x) / (diffad_side(x, 0) * diffad_side(x, 1));
-    norm_walk     s      = { .block = block, .n = diffad_side(x, 0), .c = diffad_side(x, 1), .group = is_cpu ? 1 : DIFFAD_GROUP };
+    norm_walk     s      = { .block = block, .n = diffad_side(x, 0), .c = diffad_side(x, 1),
+                             .group = is_cpu ? 1 : DIFFAD_GROUP };
     s.padded = diffad_round_up(s.c, block);
     s.vec    = block > 1 ? block : !is_cpu ? 1 : hw % 16 == 0 ? 16 : hw % 4 == 0 ? 4 : 1;
     s.units  = block > 1 ? hw : hw / s.vec;
@@ -49,7 +50,8 @@ diffad_status diffad_norm_moments(diffad_emit *e, const norm_walk *s, int32_t *p
     return diffad_emit_launch(e, &l);
 }
 
-diffad_status diffad_norm_apply(diffad_emit *e, const norm_walk *s, int32_t coef, bool is_per_sample, diffad_activation act)
+diffad_status diffad_norm_apply(diffad_emit *e, const norm_walk *s, int32_t coef, bool is_per_sample,
+                                diffad_activation act)
 {
     diffad_launch l = diffad_norm_launch(s, "norm", "apply", act);
     diffad_norm_over_chunks(&l, s);
@@ -71,7 +73,8 @@ diffad_status diffad_norm_check(const diffad_node *n)
                     diffad_shape_text(&n->in[0]->shape, text, sizeof text));
     for (int i = 1; i < 3; i++)
         if (n->in[i]->shape.rank != 1 || n->in[i]->shape.side[0] != n->in[0]->shape.side[1])
-            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: %s is %s, must be [%lld] like the channels of x", n->op->name, i == 1 ? "w" : "b",
+            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: %s is %s, must be [%lld] like the channels of x", n->op->name,
+                        i == 1 ? "w" : "b",
                         diffad_shape_text(&n->in[i]->shape, text, sizeof text), (long long)n->in[0]->shape.side[1]);
     return DIFFAD_OK;
 }
@@ -126,7 +129,8 @@ static diffad_status emit_channel_sums(diffad_emit *e, const diffad_node *n, con
     return diffad_emit_launch(e, &l);
 }
 
-static diffad_status emit_group_sums(diffad_emit *e, const diffad_node *n, const norm_walk *s, int32_t part, int32_t *mean)
+static diffad_status emit_group_sums(diffad_emit *e, const diffad_node *n, const norm_walk *s, int32_t part,
+                                     int32_t *mean)
 {
     const diffad_norm_attr *a = n->attr;
     DIFFAD_TRY(diffad_emit_scratch(e, 2 * s->n * a->groups, 4, mean));
@@ -185,7 +189,8 @@ static int64_t shared_index(const diffad_ref *r, norm_share share, int64_t n, in
 void diffad_norm_ref_grad(const diffad_ref *r, norm_share share)
 {
     const diffad_norm_attr *a = r->n->attr;
-    const int64_t N = diffad_side(r->n->in[0], 0), C = diffad_side(r->n->in[0], 1), HW = diffad_numel(r->n->in[0]) / (N * C);
+    const int64_t N = diffad_side(r->n->in[0], 0), C = diffad_side(r->n->in[0], 1);
+    const int64_t HW = diffad_numel(r->n->in[0]) / (N * C);
     const int64_t shares = diffad_numel(r->n->in[3]);
     for (int64_t c = 0; c < C; c++)
         r->out[1][c] = r->out[2][c] = 0;

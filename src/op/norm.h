@@ -21,7 +21,8 @@ void          diffad_norm_over_chunks(diffad_launch *l, const norm_walk *s);
 /* Moments of every chunk of input 0 -> *part (3 fields). */
 diffad_status diffad_norm_moments(diffad_emit *e, const norm_walk *s, int32_t *part);
 /* Output 0 = act(normalised input 0); coef has `samples` rows of 4 * padded. */
-diffad_status diffad_norm_apply(diffad_emit *e, const norm_walk *s, int32_t coef, bool is_per_sample, diffad_activation act);
+diffad_status diffad_norm_apply(diffad_emit *e, const norm_walk *s, int32_t coef, bool is_per_sample,
+                                diffad_activation act);
 
 /* What the gradients of the family have in common: inputs x, w, b, mean, rstd (or variance), dy; outputs dx, dw, db. */
 typedef enum norm_share { NORM_GROUP, NORM_BATCH, NORM_GIVEN } norm_share;

@@ -29,7 +29,8 @@ static diffad_status emit_kernel(diffad_emit *e, const diffad_node *n, const cha
 {
     const axes    a = axes_of(n);
     const int64_t vec = a.inner == 1 ? 1 : a.inner % 16 == 0 && e->caps->local_mem_is_cheap ? 16 : a.inner % 4 == 0 ? 4 : 1;
-    diffad_launch l = diffad_launch_make("softmax", a.inner == 1 ? rows : columns, a.outer * DIFFAD_GROUP, DIFFAD_GROUP);
+    diffad_launch l = diffad_launch_make("softmax", a.inner == 1 ? rows : columns,
+                                         a.outer * DIFFAD_GROUP, DIFFAD_GROUP);
     diffad_launch_def(&l, "VEC", vec);
     if (a.inner == 1)
         diffad_launch_local(&l, DIFFAD_GROUP * 4);
@@ -44,8 +45,16 @@ static diffad_status emit_kernel(diffad_emit *e, const diffad_node *n, const cha
     return diffad_emit_launch(e, &l);
 }
 
-static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n) { return emit_kernel(e, n, "rows_fwd", "columns_fwd"); }
-static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n) { return emit_kernel(e, n, "rows_bwd", "columns_bwd"); }
+static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit_kernel(e, n, "rows_fwd", "columns_fwd");
+}
+
+static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n)
+{
+    return emit_kernel(e, n, "rows_bwd", "columns_bwd");
+}
+
 static diffad_cost   fwd_cost(const diffad_node *n) { return diffad_cost_pointwise(n, 5); }
 static diffad_cost   bwd_cost(const diffad_node *n) { return diffad_cost_pointwise(n, 4); }
 
@@ -104,12 +113,14 @@ static const diffad_op_case bwd_cases[] = {
 };
 
 const diffad_op diffad_op_softmax = {
-    .name = "softmax", .n_in = 1, .n_out = 1, .attr_size = sizeof(softmax_attr), .tol = 1e-6, .maps_in = 1, .maps_out = 1, .inplace = 1,
+    .name = "softmax", .n_in = 1, .n_out = 1, .attr_size = sizeof(softmax_attr), .tol = 1e-6,
+    .maps_in = 1, .maps_out = 1, .inplace = 1,
     .infer = infer, DIFFAD_WAYS(fwd_ways), .grad = fwd_grad, .cost = fwd_cost, .ref = fwd_ref, DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_softmax_grad = {
-    .name = "softmax_grad", .n_in = 2, .n_out = 1, .attr_size = sizeof(softmax_attr), .tol = 1e-6, .maps_in = 3, .maps_out = 1,
-    .inplace = 3, .infer = infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = bwd_cost,
+    .name = "softmax_grad", .n_in = 2, .n_out = 1, .attr_size = sizeof(softmax_attr), .tol = 1e-6,
+    .maps_in = 3, .maps_out = 1, .inplace = 3,
+    .infer = infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed", .cost = bwd_cost,
     .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };
 
