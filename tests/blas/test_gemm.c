@@ -117,7 +117,7 @@ static void check_way(const char *way)
         { .beta = 1, .bias = DIFFAD_GEMM_BIAS_ROWS, .alpha = 1, .shares_b = true, .sums = true },
     };
     rig *r = rig_open();
-    cr_log_warn("%s", r->caps.name);
+    cr_log_info("%s", r->caps.name);
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int t = 0; t < 4; t++)
             for (size_t k = 0; k < sizeof variants / sizeof variants[0]; k++)

@@ -77,7 +77,7 @@ Test(large, a_training_graph_is_planned_in_a_moment)
     q = plan_new(dev, g, &(diffad_plan_options){ .no_sharing = true });
     const double planned = seconds();
 
-    cr_log_warn("%lld nodes, %d launches, %lld programs' builds: graph %.0f ms, first plan %.0f ms, plan %.0f ms", (long long)g->n_nodes,
+    cr_log_info("%lld nodes, %d launches, %lld programs' builds: graph %.0f ms, first plan %.0f ms, plan %.0f ms", (long long)g->n_nodes,
                 diffad_plan_launches(p), (long long)stub_count(STUB_BuildProgram), 1e3 * (built - start), 1e3 * (first - built),
                 1e3 * (planned - first));
     cr_expect_gt(g->n_nodes, 2500);

@@ -61,7 +61,7 @@ static void check_device(bool quick)
     tally          t = { 0 };
     cr_assert_eq(diffad_device_open(NULL, &dev), DIFFAD_OK, "%s", diffad_error_detail());
     cr_expect_eq(diffad_check_ops(dev, only(), quick, count_row, &t), DIFFAD_OK, "%s", diffad_error_detail());
-    cr_log_warn("%s: %d passed, %d failed, %d do not fit", diffad_device_caps(dev)->name, t.passed, t.failed, t.skipped);
+    cr_log_info("%s: %d passed, %d failed, %d do not fit", diffad_device_caps(dev)->name, t.passed, t.failed, t.skipped);
     cr_expect_eq(t.failed, 0, "%d cases failed", t.failed);
     cr_expect_gt(t.passed, 0);
     diffad_device_close(dev);
