@@ -1,4 +1,5 @@
 /* ssim_range.cl: whether any value is above 128 (bit 0) or below -0.5 (bit 1). */
+#include "common/local.cl"
 #include "common/part.cl"
 #include "common/vec.cl"
 
@@ -8,7 +9,7 @@
 #define KERNEL __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
 
 /* The bits of all work-items of a group; for work-item 0. */
-static int join_bits(int bits, __local int *all)
+DIFFAD_LOCAL_FN int join_bits(int bits, __local int *all)
 {
     all[get_local_id(0)] = bits;
     barrier(CLK_LOCAL_MEM_FENCE);

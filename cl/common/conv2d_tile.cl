@@ -2,6 +2,7 @@
  * takes DEPTH terms through local memory. After FLUSH steps the sums are added up in memory: two levels keep long
  * sums accurate. Loops over the sums are unrolled by order: a compiler that keeps one indexes memory, not registers.
  */
+#include "common/local.cl"
 #ifndef MM
 #define MM 8
 #endif
@@ -18,7 +19,7 @@
 #define COPIES (TM * DEPTH / ITEMS)
 
 /* acc[i][j] += a[k][row of i] b[k][column of j] over one step */
-static void multiply(float acc[MM][NN], __local const float a[DEPTH][TM + 1], __local const float b[DEPTH][TN],
+DIFFAD_LOCAL_FN void multiply(float acc[MM][NN], __local const float a[DEPTH][TM + 1], __local const float b[DEPTH][TN],
                      int row, int column)
 {
     for (int k = 0; k < DEPTH; k++) {

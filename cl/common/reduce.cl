@@ -2,6 +2,7 @@
  *
  * A kernel's group of WG work-items takes piece get_group_id(0) of row get_global_id(1): WG * per_item vectors.
  * Chains of additions are short: 32 in a block, then the blocks, then lanes and work-items as a tree. */
+#include "common/local.cl"
 #include "common/vec.cl"
 
 #ifndef WG
@@ -32,7 +33,7 @@ static float join_lanes(vfloat v)
     return lane[0];
 }
 
-static float join_group(float v, __local float *tree)
+DIFFAD_LOCAL_FN float join_group(float v, __local float *tree)
 {
 #if WG > 1
     const int l = get_local_id(0);
