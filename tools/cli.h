@@ -104,7 +104,7 @@ void cli_json_int(cli_json *j, const char *key, int64_t value);
 void cli_json_real(cli_json *j, const char *key, double value, int digits);      /* not finite: null */
 void cli_json_bool(cli_json *j, const char *key, bool value);
 void cli_json_null(cli_json *j, const char *key);
-void cli_json_key(cli_json *j, const char *key);                     /* what follows is written into j->t by the caller */
+void cli_json_key(cli_json *j, const char *key); /* what follows is written into j->t by the caller */
 void cli_json_print(cli_json *j);                                    /* with a newline, flushed; j is empty again */
 
 /* ---- cli_table.c: columns that are as wide as their widest cell ---- */

@@ -93,8 +93,10 @@ static double step_us(const job *b, const plan_step *s)
     for (int64_t i = s->first; i < s->first + s->count; i++) {
         cl_ulong from = 0, to = 0;
         if (b->plan->event && b->plan->event[i] &&
-            diffad_cl.GetEventProfilingInfo(b->plan->event[i], CL_PROFILING_COMMAND_START, sizeof from, &from, NULL) == CL_SUCCESS &&
-            diffad_cl.GetEventProfilingInfo(b->plan->event[i], CL_PROFILING_COMMAND_END, sizeof to, &to, NULL) == CL_SUCCESS)
+            diffad_cl.GetEventProfilingInfo(b->plan->event[i], CL_PROFILING_COMMAND_START, sizeof from, &from, NULL) ==
+                CL_SUCCESS &&
+            diffad_cl.GetEventProfilingInfo(b->plan->event[i], CL_PROFILING_COMMAND_END, sizeof to, &to, NULL) ==
+                CL_SUCCESS)
             us += (double)(to - from) * 1e-3;
     }
     return us;
@@ -108,8 +110,9 @@ static void print_row(job *b, const plan_step *s)
     const double share = fmax(gflops / b->peak.gflops, gbytes / b->peak.gbytes);
     b->rows++;
     if (!b->c->json) {
-        cli_out("%-22s %-18s %-12s %10.1f us (%.1f .. %.1f) %8.1f GFLOP/s %7.1f GB/s %5.1f %%\n", b->op->name, b->now->name, s->way->name, us,
-                cli_sample_min(&b->us), cli_sample_max(&b->us), gflops, gbytes, 100 * share);
+        cli_out("%-22s %-18s %-12s %10.1f us (%.1f .. %.1f) %8.1f GFLOP/s %7.1f GB/s %5.1f %%\n", b->op->name,
+                b->now->name, s->way->name, us, cli_sample_min(&b->us), cli_sample_max(&b->us), gflops, gbytes,
+                100 * share);
         cli_flush();
         return;
     }

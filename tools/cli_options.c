@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const cli_option global_options[] = {
-    { "device", 0, CLI_TEXT, "WHICH", 0, 0, "P:D, gpu, cpu, a vendor, or part of a name (DIFFAD_DEVICE; default: the best)" },
+    { "device", 0, CLI_TEXT, "WHICH", 0, 0,
+      "P:D, gpu, cpu, a vendor, or part of a name (DIFFAD_DEVICE; default: the best)" },
     { "seed", 0, CLI_INT, "N", 0, 9.2e18, "of all random numbers (default 0)" },
     { "json", 0, CLI_FLAG, NULL, 0, 0, "results as JSON" },
     { "quiet", 'q', CLI_FLAG, NULL, 0, 0, "errors only on stderr" },
@@ -45,16 +46,17 @@ static void print_options(const cli_option *o)
 {
     char name[64];
     for (; o->name; o++) {
-        const int n = snprintf(name, sizeof name, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-                               o->letter ? ", " : "  ", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+        const int n =
+            snprintf(name, sizeof name, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+                     o->letter ? ", " : "  ", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
         cli_out("  %-30s%s%s\n", name, n > 29 ? "\n                                " : "", o->help);
     }
 }
 
 static void print_command_help(const cli_command *k)
 {
-    cli_out("usage: diffad %s%s%s%s\n\n%s\n", k->name, k->options ? " [options]" : "", *k->arguments ? " " : "", k->arguments,
-            k->summary);
+    cli_out("usage: diffad %s%s%s%s\n\n%s\n", k->name, k->options ? " [options]" : "", *k->arguments ? " " : "",
+            k->arguments, k->summary);
     if (k->details)
         cli_out("\n%s\n", k->details);
     if (k->options) {
@@ -67,8 +69,10 @@ static void print_command_help(const cli_command *k)
 
 static void print_help(const cli_command *const *commands)
 {
-    cli_out("usage: diffad COMMAND [options] [arguments]\n\nUnsupervised detection of surface anomalies with latent diffusion, "
-            "on OpenCL devices.\n\ncommands:\n");
+    cli_out(
+        "usage: diffad COMMAND [options] [arguments]\n\n"
+        "Unsupervised detection of surface anomalies with latent diffusion, "
+        "on OpenCL devices.\n\ncommands:\n");
     for (; *commands; commands++)
         cli_out("  %-10s %s\n", (*commands)->name, (*commands)->summary);
     cli_out("\n`diffad COMMAND --help` describes a command. Of every command:\n");
@@ -94,8 +98,8 @@ static void unknown_command(const cli_command *const *commands, const char *name
     for (; commands[n] && n < CLI_MAX_OPTIONS; n++)
         names[n] = commands[n]->name;
     const char *near = diffad_nearest(name, names, n);
-    cli_error("no command \"%s\"%s%s%s; `diffad --help` lists them", name, near ? ": did you mean " : "", near ? near : "",
-              near ? "?" : "");
+    cli_error("no command \"%s\"%s%s%s; `diffad --help` lists them", name, near ? ": did you mean " : "",
+              near ? near : "", near ? "?" : "");
 }
 
 static void unknown_option(const cli_command *command, const char *name)
@@ -106,8 +110,9 @@ static void unknown_option(const cli_command *command, const char *name)
     for (; (o = option_at(command, n)); n++)
         names[n] = o->name;
     const char *near = diffad_nearest(name, names, n);
-    cli_error("%s%sno option \"--%s\"%s%s%s; see `diffad %s%s--help`", command ? command->name : "", command ? ": " : "", name,
-              near ? ": did you mean --" : "", near ? near : "", near ? "?" : "", command ? command->name : "", command ? " " : "");
+    cli_error("%s%sno option \"--%s\"%s%s%s; see `diffad %s%s--help`", command ? command->name : "",
+              command ? ": " : "", name, near ? ": did you mean --" : "", near ? near : "", near ? "?" : "",
+              command ? command->name : "", command ? " " : "");
 }
 
 static bool is_choice(const char *choices, const char *value)
@@ -136,7 +141,9 @@ static bool check_value(const cli_command *command, const cli_option *o, const c
     if ((o->kind == CLI_INT && !diffad_parse_i64(value, &i)) || (o->kind == CLI_REAL && !diffad_parse_f64(value, &r)) ||
         (o->kind == CLI_BYTES && !diffad_parse_bytes(value, &i))) {
         cli_error("%s: --%s \"%s\" is not %s", of, o->name, value,
-                  o->kind == CLI_INT ? "a whole number" : o->kind == CLI_REAL ? "a number" : "a size such as 512M or 4G");
+                  o->kind == CLI_INT    ? "a whole number"
+                  : o->kind == CLI_REAL ? "a number"
+                                        : "a size such as 512M or 4G");
         return false;
     }
     if (o->kind == CLI_INT)
@@ -274,7 +281,8 @@ bool cli_parse(cli *c, int argc, char **argv, const cli_command *const *commands
     } else if (!c->command) {
         cli_error("which command? `diffad --help` lists them");
     } else if (c->n_args < c->command->least || (c->command->most >= 0 && c->n_args > c->command->most)) {
-        cli_error("usage: diffad %s [options] %s; see `diffad %s --help`", c->command->name, c->command->arguments, c->command->name);
+        cli_error("usage: diffad %s [options] %s; see `diffad %s --help`", c->command->name, c->command->arguments,
+                  c->command->name);
     } else {
         return true;
     }

@@ -54,7 +54,8 @@ static void on_stop(int number)
 
 static void on_crash(int number)
 {
-    say("\ndiffad: crashed, most likely inside a driver; DIFFAD_TRACE=1 names the last launch, `diffad selftest` checks the device\n");
+    say("\ndiffad: crashed, most likely inside a driver; DIFFAD_TRACE=1 names the last launch, `diffad selftest` "
+        "checks the device\n");
     raise(number);
 }
 

@@ -1,4 +1,4 @@
-/* cli_peak.c: the device's multiply-adds and memory bandwidth, as plain OpenCL C reaches them: what shares are shares of. */
+/* cli_peak.c: the device's multiply-adds and memory bandwidth, as plain OpenCL C reaches them. */
 #include "base/sys.h"
 #include "cli_bench.h"
 #include "device/device.h"
@@ -56,7 +56,8 @@ static diffad_status create(rig *r)
     snprintf(options, sizeof options, "-cl-std=CL1.2 -DV=%d -DWG=%d", (int)r->lanes, (int)r->group);
     r->program = diffad_cl.CreateProgramWithSource(r->dev->context, 1, (const char **)(uintptr_t)&source, NULL, &code);
     DIFFAD_TRY(diffad_device_check(r->dev, code, "peak: program"));
-    DIFFAD_TRY(diffad_device_check(r->dev, diffad_cl.BuildProgram(r->program, 1, &r->dev->id, options, NULL, NULL), "peak: build"));
+    DIFFAD_TRY(diffad_device_check(r->dev, diffad_cl.BuildProgram(r->program, 1, &r->dev->id, options, NULL, NULL),
+                                   "peak: build"));
     r->fma = diffad_cl.CreateKernel(r->program, "peak_fma", &code);
     DIFFAD_TRY(diffad_device_check(r->dev, code, "peak: kernel"));
     r->triad = diffad_cl.CreateKernel(r->program, "peak_triad", &code);
@@ -84,8 +85,9 @@ static void destroy(rig *r)
 static diffad_status timed(rig *r, cl_kernel kernel, size_t items, double *seconds)
 {
     const uint64_t start = diffad_sys.monotonic_ns();
-    DIFFAD_TRY(diffad_device_check(r->dev, diffad_cl.EnqueueNDRangeKernel(r->dev->queue, kernel, 1, NULL, &items, &r->group, 0, NULL, NULL),
-                                   "peak: launch"));
+    DIFFAD_TRY(diffad_device_check(
+        r->dev, diffad_cl.EnqueueNDRangeKernel(r->dev->queue, kernel, 1, NULL, &items, &r->group, 0, NULL, NULL),
+        "peak: launch"));
     DIFFAD_TRY(diffad_device_check(r->dev, diffad_cl.Finish(r->dev->queue), "peak: wait"));
     *seconds = (double)(diffad_sys.monotonic_ns() - start) * 1e-9;
     return DIFFAD_OK;

@@ -34,7 +34,8 @@ static bool tell(const cli_pytorch *p, const char *word)
     return write(p->to, word, n) == (ssize_t)n;
 }
 
-static void run_python(const char *script, const char *description, int steps, int threads, const int *in, const int *out)
+static void run_python(const char *script, const char *description, int steps, int threads, const int *in,
+                       const int *out)
 {
     char        s[16], t[16];
     const char *python = getenv("DIFFAD_PYTHON");
@@ -83,7 +84,9 @@ diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int ste
     if (version)
         return DIFFAD_OK;
     cli_pytorch_end(p);
-    DIFFAD_FAIL(DIFFAD_ERR_USAGE, "bench: --pytorch needs python3 with torch (its messages above); DIFFAD_PYTHON names another interpreter");
+    DIFFAD_FAIL(
+        DIFFAD_ERR_USAGE,
+        "bench: --pytorch needs python3 with torch (its messages above); DIFFAD_PYTHON names another interpreter");
 }
 
 diffad_status cli_pytorch_run(cli_pytorch *p, double *seconds)

@@ -32,9 +32,14 @@ void cli_on_eval(void *user, int64_t done, int64_t total)
 
 static diffad_report_metrics metrics_of(const diffad_evaluation *e)
 {
-    return (diffad_report_metrics){ .image_auroc = e->image.auroc, .image_ap = e->image.ap, .image_f1max = e->image.f1max,
-                                    .pixel_auroc = e->pixel.auroc, .pixel_ap = e->pixel.ap, .pixel_f1max = e->pixel.f1max,
-                                    .pixel_aupro = e->aupro, .seconds_per_image = e->seconds_per_image };
+    return (diffad_report_metrics){ .image_auroc       = e->image.auroc,
+                                    .image_ap          = e->image.ap,
+                                    .image_f1max       = e->image.f1max,
+                                    .pixel_auroc       = e->pixel.auroc,
+                                    .pixel_ap          = e->pixel.ap,
+                                    .pixel_f1max       = e->pixel.f1max,
+                                    .pixel_aupro       = e->aupro,
+                                    .seconds_per_image = e->seconds_per_image };
 }
 
 void cli_eval_json(cli_json *j, const diffad_detector *d, const diffad_evaluation *e, bool official)
@@ -82,19 +87,21 @@ void cli_eval_print(const diffad_detector *d, const diffad_evaluation *e, bool o
     const diffad_detector_info *i = diffad_detector_info_of(d);
     const diffad_report_metrics m = metrics_of(e);
     const struct { const char *name, *metric; double value; } rows[] = {
-        { "image AUROC", "image_auroc", m.image_auroc }, { "image AP", NULL, m.image_ap }, { "image F1 max", NULL, m.image_f1max },
-        { "pixel AUROC", "pixel_auroc", m.pixel_auroc }, { "pixel AP", "pixel_ap", m.pixel_ap }, { "pixel F1 max", NULL, m.pixel_f1max },
+        { "image AUROC", "image_auroc", m.image_auroc }, { "image AP", NULL, m.image_ap },
+        { "image F1 max", NULL, m.image_f1max },         { "pixel AUROC", "pixel_auroc", m.pixel_auroc },
+        { "pixel AP", "pixel_ap", m.pixel_ap },          { "pixel F1 max", NULL, m.pixel_f1max },
         { "pixel AUPRO", NULL, m.pixel_aupro },
     };
     const bool is_in_paper = isfinite(diffad_paper_figure(i->model, e->class_name, "image_auroc"));
     cli_table  t = cli_table_new(3, 1u << 1 | 1u << 2);
-    cli_out("%s %s, class %s, %lld images, %d sampling steps, protocol %s\n", i->model, i->scale, e->class_name, (long long)e->images,
-            i->steps, official ? "official" : "mvtec");
+    cli_out("%s %s, class %s, %lld images, %d sampling steps, protocol %s\n", i->model, i->scale, e->class_name,
+            (long long)e->images, i->steps, official ? "official" : "mvtec");
     cli_cell(&t, "%%");
     cli_cell(&t, "here");
     cli_cell(&t, "%s", is_in_paper ? "paper" : "paper (average of its classes)");
     for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++)
-        add_row(&t, rows[k].name, rows[k].value, rows[k].metric ? paper_figure(i->model, e->class_name, rows[k].metric) : NAN);
+        add_row(&t, rows[k].name, rows[k].value,
+                rows[k].metric ? paper_figure(i->model, e->class_name, rows[k].metric) : NAN);
     cli_table_print(&t);
     if (isfinite(e->threshold))
         cli_out("threshold %.6g: %s\n", e->threshold, e->threshold_rule);

@@ -174,8 +174,8 @@ static diffad_status start_pytorch(job *b)
     const diffad_status st    = cli_pytorch_start(&b->pytorch, text, steps, b->threads);
     diffad_release(text);
     if (st == DIFFAD_OK && b->pytorch.parameters != diffad_detector_info_of(b->d)->parameters)
-        cli_note(b->c, "the PyTorch model has %lld parameters, not %lld: not the same work", (long long)b->pytorch.parameters,
-                 (long long)diffad_detector_info_of(b->d)->parameters);
+        cli_note(b->c, "the PyTorch model has %lld parameters, not %lld: not the same work",
+                 (long long)b->pytorch.parameters, (long long)diffad_detector_info_of(b->d)->parameters);
     b->has_pytorch = st == DIFFAD_OK;
     return st;
 }
@@ -274,8 +274,8 @@ static void print_json(const job *b)
 
 static void print_line(const char *name, const cli_sample *ms, double gflop, int64_t launches)
 {
-    cli_out("%-10s %10.2f ms (%.2f .. %.2f) %9.2f GFLOP %8.1f GFLOP/s %6lld launches\n", name, cli_sample_median(ms), cli_sample_min(ms),
-            cli_sample_max(ms), gflop, gflop / cli_sample_median(ms) * 1e3, (long long)launches);
+    cli_out("%-10s %10.2f ms (%.2f .. %.2f) %9.2f GFLOP %8.1f GFLOP/s %6lld launches\n", name, cli_sample_median(ms),
+            cli_sample_min(ms), cli_sample_max(ms), gflop, gflop / cli_sample_median(ms) * 1e3, (long long)launches);
 }
 
 static void print_text(const job *b)
@@ -285,20 +285,23 @@ static void print_text(const job *b)
     int64_t launches;
     char    device[24], host[24];
     totals(b, &gflop, &launches);
-    cli_out("%s %s, %dx%d, %d sampling steps, batch 1, f32, %d rounds on %s\n", info->model, info->scale, info->width, info->height, info->steps,
-            b->repeat, info->device);
+    cli_out("%s %s, %dx%d, %d sampling steps, batch 1, f32, %d rounds on %s\n", info->model, info->scale, info->width,
+            info->height, info->steps, b->repeat, info->device);
     for (int i = 0; i < b->stages; i++)
         print_line(b->stage[i].now.name, &b->stage[i].ms, b->stage[i].now.gflop, b->stage[i].now.launches);
     print_line("detection", &b->ms, gflop, launches);
-    cli_out("%s of device memory, %s of process memory\n", cli_bytes_text((double)diffad_device_peak_bytes(b->dev), device, sizeof device),
+    cli_out("%s of device memory, %s of process memory\n",
+            cli_bytes_text((double)diffad_device_peak_bytes(b->dev), device, sizeof device),
             cli_bytes_text((double)peak_rss(), host, sizeof host));
     if (isfinite(b->build_cold))
-        cli_out("kernels until the first result: %.0f ms with empty caches, %.0f ms with filled ones\n", b->build_cold, b->build_warm);
+        cli_out("kernels until the first result: %.0f ms with empty caches, %.0f ms with filled ones\n", b->build_cold,
+                b->build_warm);
     if (b->has_pytorch)
-        cli_out("PyTorch %s, %d threads: %.2f ms (%.2f .. %.2f), %s of process memory; %.2f times as long (%.2f .. %.2f)\n", b->pytorch.version,
-                b->pytorch.threads, cli_sample_median(&b->pytorch_ms), cli_sample_min(&b->pytorch_ms), cli_sample_max(&b->pytorch_ms),
-                cli_bytes_text((double)b->pytorch.peak_rss, host, sizeof host), cli_sample_median(&b->ratio), cli_sample_min(&b->ratio),
-                cli_sample_max(&b->ratio));
+        cli_out(
+            "PyTorch %s, %d threads: %.2f ms (%.2f .. %.2f), %s of process memory; %.2f times as long (%.2f .. %.2f)\n",
+            b->pytorch.version, b->pytorch.threads, cli_sample_median(&b->pytorch_ms), cli_sample_min(&b->pytorch_ms),
+            cli_sample_max(&b->pytorch_ms), cli_bytes_text((double)b->pytorch.peak_rss, host, sizeof host),
+            cli_sample_median(&b->ratio), cli_sample_min(&b->ratio), cli_sample_max(&b->ratio));
 }
 
 /* ---- what is asked for ---- */
@@ -356,18 +359,26 @@ static int run(cli *c)
 static const cli_option options[] = {
     { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes of the model (default fast)" },
     { "steps", 0, CLI_INT, "N", 1, 1000, "sampling steps (default: the description's)" },
-    { "repeat", 0, CLI_INT, "R", 1, CLI_MAX_SAMPLES, "rounds; medians are printed, with min and max (default 5, ops 7)" },
+    { "repeat", 0, CLI_INT, "R", 1, CLI_MAX_SAMPLES,
+      "rounds; medians are printed, with min and max (default 5, ops 7)" },
     { "threads", 0, CLI_INT, "N", 1, 1024, "of a CPU device (PoCL) and of PyTorch" },
-    { "pytorch", 0, CLI_FLAG, NULL, 0, 0, "the same work in PyTorch in turn with it, where python3 with torch is there" },
+    { "pytorch", 0, CLI_FLAG, NULL, 0, 0,
+      "the same work in PyTorch in turn with it, where python3 with torch is there" },
     { "no-build", 0, CLI_FLAG, NULL, 0, 0, "leave out the time until the first result" },
     { 0 },
 };
 
 const cli_command cmd_bench = {
-    .name = "bench", .summary = "times detections stage by stage, single ops, and PyTorch beside them", .arguments = "[op=NAME|model=NAME]",
-    .most = 2, .options = options, .can_stop = true, .run = run,
-    .details = "model=NAME (default diffad): a variant, or a scale; random weights, one picture a detection. Stages are timed with a wait\n"
-               "after each, the detection as a whole. build_ms is what kernels cost until the first result, in processes of their own:\n"
-               "cold with empty caches, warm with filled ones. op=NAME (or all): each way of an op on its cases of real size, by the\n"
-               "driver's clock, and its share of the nearer roof: multiply-adds or memory bandwidth, measured first.",
+    .name      = "bench",
+    .summary   = "times detections stage by stage, single ops, and PyTorch beside them",
+    .arguments = "[op=NAME|model=NAME]",
+    .most      = 2,
+    .options   = options,
+    .can_stop  = true,
+    .run       = run,
+    .details = "model=NAME (default diffad): a variant, or a scale; random weights, one picture a detection.\n"
+               "Stages are timed with a wait after each, the detection as a whole. build_ms is what kernels cost\n"
+               "until the first result, in processes of their own: cold with empty caches, warm with filled ones.\n"
+               "op=NAME (or all): each way of an op on its cases of real size, by the driver's clock, and its\n"
+               "share of the nearer roof: multiply-adds or memory bandwidth, measured first.",
 };

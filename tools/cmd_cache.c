@@ -28,15 +28,19 @@ static int run(cli *c)
     } else if (!folder) {
         cli_out("no kernel cache: DIFFAD_CACHE_DIR is empty, or there is no home folder\n");
     } else {
-        cli_out("%s: %lld programs, %s%s\n", folder, (long long)entries, cli_bytes_text((double)bytes, size, sizeof size),
-                clear ? ", removed" : "");
+        cli_out("%s: %lld programs, %s%s\n", folder, (long long)entries,
+                cli_bytes_text((double)bytes, size, sizeof size), clear ? ", removed" : "");
     }
     diffad_release(folder);
     return 0;
 }
 
 const cli_command cmd_cache = {
-    .name = "cache", .summary = "shows or removes the compiled kernels that are kept on disk", .arguments = "info|clear", .least = 1,
-    .most = 1, .run = run,
-    .details = "The folder is DIFFAD_CACHE_DIR (empty: no cache), else diffad in XDG_CACHE_HOME or ~/.cache.",
+    .name      = "cache",
+    .summary   = "shows or removes the compiled kernels that are kept on disk",
+    .arguments = "info|clear",
+    .least     = 1,
+    .most      = 1,
+    .run       = run,
+    .details   = "The folder is DIFFAD_CACHE_DIR (empty: no cache), else diffad in XDG_CACHE_HOME or ~/.cache.",
 };

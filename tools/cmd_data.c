@@ -31,8 +31,8 @@ static int synth(cli *c)
         cli_json_print(&j);
         return 0;
     }
-    cli_out("%s: for each class %d training, %d good and %d anomalous test pictures of %dx%d; %d textures\n", c->args[1], o.train,
-            o.test_good, o.test_bad, o.size, o.size, o.textures);
+    cli_out("%s: for each class %d training, %d good and %d anomalous test pictures of %dx%d; %d textures\n",
+            c->args[1], o.train, o.test_good, o.test_bad, o.size, o.size, o.textures);
     return 0;
 }
 
@@ -51,14 +51,17 @@ static void print_class(const diffad_data_class *k)
 {
     diffad_text sizes = { 0 };
     sizes_text(k, &sizes);
-    cli_out("%s: %d training, %d good and %d anomalous test images (%s)\n", k->name, k->train, k->test_good, k->test_bad,
-            sizes.s ? sizes.s : "none readable");
+    cli_out("%s: %d training, %d good and %d anomalous test images (%s)\n", k->name, k->train, k->test_good,
+            k->test_bad, sizes.s ? sizes.s : "none readable");
     diffad_text_release(&sizes);
     const struct { int count; const char *what; } facts[] = {
-        { k->unreadable, "cannot be read" }, { k->masks, "masks of anomalous images" },
+        { k->unreadable, "cannot be read" },
+        { k->masks, "masks of anomalous images" },
         { k->masks_missing, "anomalous images without a mask (pixel metrics need them)" },
-        { k->masks_on_good, "good images with a mask that is not empty" }, { k->masks_not_binary, "masks with values besides 0 and 255" },
-        { k->masks_wrong_size, "masks of another size than their image" }, { k->masks_empty, "empty masks of anomalous images" },
+        { k->masks_on_good, "good images with a mask that is not empty" },
+        { k->masks_not_binary, "masks with values besides 0 and 255" },
+        { k->masks_wrong_size, "masks of another size than their image" },
+        { k->masks_empty, "empty masks of anomalous images" },
         { k->duplicates, "test images that equal a training image" },
     };
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
@@ -164,9 +167,14 @@ static const cli_option options[] = {
 };
 
 const cli_command cmd_data = {
-    .name = "data", .summary = "makes a procedural data set, or looks at every file of one", .arguments = "synth|check DIR",
-    .least = 2, .most = 2, .options = options, .run = run,
+    .name      = "data",
+    .summary   = "makes a procedural data set, or looks at every file of one",
+    .arguments = "synth|check DIR",
+    .least     = 2,
+    .most      = 2,
+    .options   = options,
+    .run       = run,
     .details = "synth DIR: two classes in MVTec-AD layout and a folder of textures; DIR must be new or empty.\n"
-               "check DIR: counts, sizes, masks, duplicates of a class, a folder of classes, or a plain folder of good images;\n"
-               "exit code 3 when files cannot be read or there is nothing to train on.",
+               "check DIR: counts, sizes, masks, duplicates of a class, a folder of classes, or a plain folder of\n"
+               "good images; exit code 3 when files cannot be read or there is nothing to train on.",
 };

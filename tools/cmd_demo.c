@@ -1,4 +1,4 @@
-/* cmd_demo.c: `diffad demo`: sample photographs, trained on, evaluated, as a report. What is done already is skipped. */
+/* cmd_demo.c: `diffad demo`: sample photographs, trained on, evaluated, as a report. What is done is skipped. */
 #include "base/file.h"
 #include "base/sys.h"
 #include "cli_run.h"
@@ -27,7 +27,8 @@ static bool is_class(const char *folder, const char *name)
 /* --data, DIFFAD_DATA_DIR, or the source tree's own samples; else procedural pictures in the demo's folder. */
 static diffad_status find_data(demo *d)
 {
-    const char *const places[] = { cli_text(d->c, "data", NULL), diffad_sys.getenv("DIFFAD_DATA_DIR"), DIFFAD_SOURCE_DIR "/tests/data" };
+    const char *const places[] = { cli_text(d->c, "data", NULL), diffad_sys.getenv("DIFFAD_DATA_DIR"),
+                                   DIFFAD_SOURCE_DIR "/tests/data" };
     d->class_name = "ballscrew";
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         if (places[i] && is_class(places[i], d->class_name)) {
@@ -36,7 +37,9 @@ static diffad_status find_data(demo *d)
             return DIFFAD_OK;
         }
     if (places[0])
-        return diffad_fail(DIFFAD_ERR_DATA, "%s: has no folder ballscrew/train/good; name the folder that holds ballscrew and textures", places[0]);
+        return diffad_fail(DIFFAD_ERR_DATA,
+                           "%s: has no folder ballscrew/train/good; name the folder that holds ballscrew and textures",
+                           places[0]);
     snprintf(d->data, sizeof d->data, "%s/data", d->out);
     snprintf(d->textures, sizeof d->textures, "%s/textures", d->data);
     d->class_name = NULL;
@@ -65,7 +68,8 @@ static diffad_status choose_class(demo *d, char *name, size_t bytes)
 }
 
 /* Steps that a CPU with two cores does in minutes; at other scales the description's own. */
-static const char *const fast_steps[] = { "train.vae.steps=500", "train.ldm.steps=400", "train.seg.steps=500", "cache_samples=240", NULL };
+static const char *const fast_steps[] = { "train.vae.steps=500", "train.ldm.steps=400", "train.seg.steps=500",
+                                          "cache_samples=240", NULL };
 
 static diffad_status train(const demo *d, diffad_device *dev, diffad_train_result *result)
 {
@@ -103,7 +107,8 @@ static bool print_kept(const demo *d, const char *fingerprint)
         if (d->c->json)
             cli_out("%s", (const char *)text);
         else
-            cli_out("done before: image AUROC %.1f %%\nfingerprint %s\nreport: %s\n", 100 * json_number_value(auroc), fingerprint, d->report);
+            cli_out("done before: image AUROC %.1f %%\nfingerprint %s\nreport: %s\n", 100 * json_number_value(auroc),
+                    fingerprint, d->report);
     }
     json_decref(root);
     diffad_release(text);
@@ -115,8 +120,14 @@ static diffad_status evaluate(const demo *d, diffad_device *dev)
     diffad_detector          *detector;
     diffad_evaluation         e;
     cli_json                  j = { .needs_comma = false };
-    const diffad_eval_options o = { .data = d->data, .class_name = d->class_name, .official = true, .report = d->report, .max_pictures = 24,
-                                    .stop = &cli_stop, .progress = cli_on_eval, .user = (void *)(uintptr_t)d->c };
+    const diffad_eval_options o = { .data         = d->data,
+                                    .class_name   = d->class_name,
+                                    .official     = true,
+                                    .report       = d->report,
+                                    .max_pictures = 24,
+                                    .stop         = &cli_stop,
+                                    .progress     = cli_on_eval,
+                                    .user         = (void *)(uintptr_t)d->c };
     DIFFAD_TRY(diffad_detector_open(dev, d->run, NULL, &detector));
     diffad_status st = diffad_evaluate(detector, &o, &e);
     cli_progress_end();
@@ -124,7 +135,8 @@ static diffad_status evaluate(const demo *d, diffad_device *dev)
         cli_keep_threshold(d->c, detector, &e);
         cli_eval_json(&j, detector, &e, true);
         diffad_text_add(&j.t, "\n");
-        st = j.t.failed ? diffad_fail(DIFFAD_ERR_MEMORY, "demo: no host memory") : diffad_file_write(d->result, j.t.s, (int64_t)j.t.length);
+        st = j.t.failed ? diffad_fail(DIFFAD_ERR_MEMORY, "demo: no host memory")
+                        : diffad_file_write(d->result, j.t.s, (int64_t)j.t.length);
     }
     if (st == DIFFAD_OK) {
         if (d->c->json)
@@ -147,7 +159,7 @@ static int run(cli *c)
     diffad_device      *dev;
     diffad_train_result result = { .seconds = 0 };
     d.c   = c;
-    d.out = cli_text(c, "out", "run-demo");
+    d.out = cli_text(c, "out", "demo");
     snprintf(d.run, sizeof d.run, "%s/run", d.out);
     snprintf(d.report, sizeof d.report, "%s/report.html", d.out);
     snprintf(d.result, sizeof d.result, "%s/eval.json", d.out);
@@ -170,16 +182,22 @@ static int run(cli *c)
 }
 
 static const cli_option options[] = {
-    { "out", 0, CLI_TEXT, "DIR", 0, 0, "folder of the demo (default run-demo)" },
-    { "data", 0, CLI_TEXT, "DIR", 0, 0, "folder that holds ballscrew and textures (DIFFAD_DATA_DIR; default: the source tree's)" },
+    { "out", 0, CLI_TEXT, "DIR", 0, 0, "folder of the demo (default demo)" },
+    { "data", 0, CLI_TEXT, "DIR", 0, 0,
+      "folder that holds ballscrew and textures (DIFFAD_DATA_DIR; default: the source tree's)" },
     { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes (default fast)" },
     { "long", 0, CLI_FLAG, NULL, 0, 0, "all steps of the scale instead of minutes' worth" },
     { 0 },
 };
 
 const cli_command cmd_demo = {
-    .name = "demo", .summary = "sample photographs -> train -> evaluate -> report.html, in minutes", .arguments = "", .options = options,
-    .can_stop = true, .run = run,
-    .details = "Stopped and started again it continues; what is done is skipped. Pictures of a machine part in daily use, some of\n"
-               "them pitted; without them procedural ones. Credits: tests/data/README.md in the source tree.",
+    .name      = "demo",
+    .summary   = "sample photographs -> train -> evaluate -> report.html, in minutes",
+    .arguments = "",
+    .options   = options,
+    .can_stop  = true,
+    .run       = run,
+    .details = "Stopped and started again it continues; what is done is skipped. Pictures of a machine part in\n"
+               "daily use, some of them pitted; without them procedural ones. Credits: tests/data/README.md in the\n"
+               "source tree.",
 };

@@ -23,7 +23,10 @@ typedef struct state {
     diffad_status    worst;
 } state;
 
-static diffad_status fail_memory(void) { return diffad_fail(DIFFAD_ERR_MEMORY, "detect: no host memory for the list of images"); }
+static diffad_status fail_memory(void)
+{
+    return diffad_fail(DIFFAD_ERR_MEMORY, "detect: no host memory for the list of images");
+}
 
 /* ---- which pictures ---- */
 
@@ -104,13 +107,15 @@ static diffad_status find_pictures(state *s)
 
 /* ---- results ---- */
 
-static diffad_status save(const state *s, const picture *p, const char *ending, const diffad_image *image, char *path, size_t bytes)
+static diffad_status save(const state *s, const picture *p, const char *ending, const diffad_image *image, char *path,
+                          size_t bytes)
 {
     snprintf(path, bytes, "%s/%s_%s.png", s->out, p->name, ending);
     return diffad_image_save_png(path, image);
 }
 
-static diffad_status save_pictures(const state *s, const picture *p, const diffad_detection *r, char *heatmap, char *mask, size_t bytes)
+static diffad_status save_pictures(const state *s, const picture *p, const diffad_detection *r, char *heatmap,
+                                   char *mask, size_t bytes)
 {
     const diffad_detector_info *i = diffad_detector_info_of(s->d);
     const int64_t               pixels = (int64_t)i->width * i->height;
@@ -136,7 +141,8 @@ static diffad_status save_pictures(const state *s, const picture *p, const diffa
     return st;
 }
 
-static void print_row(const state *s, const picture *p, const diffad_detection *r, const char *heatmap, const char *mask)
+static void print_row(const state *s, const picture *p, const diffad_detection *r, const char *heatmap,
+                      const char *mask)
 {
     const bool is_known = isfinite(s->threshold), is_anomalous = is_known && r->score >= s->threshold;
     if (!s->c->json) {
@@ -176,7 +182,8 @@ static diffad_status detect_all(state *s)
     const bool goes_on = cli_has(s->c, "keep-going");
     for (int64_t i = 0; i < s->count; i++) {
         if (cli_stop)
-            return diffad_fail(DIFFAD_ERR_STOPPED, "stopped after %lld of %lld images", (long long)i, (long long)s->count);
+            return diffad_fail(DIFFAD_ERR_STOPPED, "stopped after %lld of %lld images", (long long)i,
+                               (long long)s->count);
         const diffad_status st = detect_one(s, &s->picture[i]);
         if (st == DIFFAD_ERR_DATA && goes_on) {
             s->worst = st;
@@ -195,19 +202,22 @@ static diffad_status prepare(state *s, diffad_device *dev)
     DIFFAD_TRY(diffad_detector_open(dev, s->c->args[0], &how, &s->d));
     s->threshold = cli_real(s->c, "threshold", diffad_detector_info_of(s->d)->threshold);
     if (!isfinite(s->threshold) && cli_has(s->c, "fail-on-anomaly"))
-        return diffad_fail(DIFFAD_ERR_USAGE, "%s: no threshold is known: run `diffad eval` once, or give --threshold", s->c->args[0]);
+        return diffad_fail(DIFFAD_ERR_USAGE, "%s: no threshold is known: run `diffad eval` once, or give --threshold",
+                           s->c->args[0]);
     if (s->out)
         DIFFAD_TRY(diffad_make_dirs(s->out));
     if (!isfinite(s->threshold))
-        cli_note(s->c, "no threshold is known, so scores come without a verdict: run `diffad eval` once, or give --threshold");
+        cli_note(s->c, "no threshold is known, so scores come without a verdict: run `diffad eval` once, or give "
+                       "--threshold");
     return DIFFAD_OK;
 }
 
 static int run(cli *c)
 {
     diffad_device *dev;
-    state s = { .c = c, .threshold = NAN, .mask_threshold = cli_real(c, "mask-threshold", 0.5), .out = cli_text(c, "out", NULL) };
-    int   code = 0;
+    state          s    = { .c = c, .threshold = NAN, .out = cli_text(c, "out", NULL) };
+    int            code = 0;
+    s.mask_threshold = cli_real(c, "mask-threshold", 0.5);
     diffad_status st = find_pictures(&s);
     if (st == DIFFAD_OK)
         st = cli_open_device(c, &dev);
@@ -245,8 +255,14 @@ static const cli_option options[] = {
 };
 
 const cli_command cmd_detect = {
-    .name = "detect", .summary = "scores pictures with a trained run", .arguments = "RUN IMAGE|DIR...", .least = 2, .most = -1,
-    .options = options, .can_stop = true, .run = run,
-    .details = "One line an image: verdict, score, file. Folders are searched for images, sorted by name.\n"
-               "The threshold is the one that `diffad eval` or `diffad train` found.",
+    .name      = "detect",
+    .summary   = "scores pictures with a trained run",
+    .arguments = "RUN IMAGE|DIR...",
+    .least     = 2,
+    .most      = -1,
+    .options   = options,
+    .can_stop  = true,
+    .run       = run,
+    .details   = "One line an image: verdict, score, file. Folders are searched for images, sorted by name.\n"
+                 "The threshold is the one that `diffad eval` or `diffad train` found.",
 };

@@ -40,7 +40,7 @@ static void list_devices(void *user, void *result)
     l->is_listed = true;
 }
 
-/* Whether a kernel of 64 work-items leaves 0, 2, 4, ... in x: what an extension claims is tried before it is believed. */
+/* Whether a kernel of 64 work-items leaves 0, 2, 4, ... in x: what an extension claims is tried, then believed. */
 static bool runs_as_claimed(diffad_device *dev, const char *source)
 {
     const size_t items = 64;
@@ -49,7 +49,8 @@ static bool runs_as_claimed(diffad_device *dev, const char *source)
     bool         ok      = false;
     cl_kernel    kernel  = NULL;
     cl_mem       memory  = diffad_cl.CreateBuffer(dev->context, CL_MEM_READ_WRITE, sizeof x, NULL, &code);
-    cl_program   program = code == CL_SUCCESS ? diffad_cl.CreateProgramWithSource(dev->context, 1, &source, NULL, &code) : NULL;
+    cl_program   program =
+        code == CL_SUCCESS ? diffad_cl.CreateProgramWithSource(dev->context, 1, &source, NULL, &code) : NULL;
     if (program && diffad_cl.BuildProgram(program, 1, &dev->id, "-cl-std=CL1.2", NULL, NULL) == CL_SUCCESS)
         kernel = diffad_cl.CreateKernel(program, "f", &code);
     if (kernel && diffad_cl.SetKernelArg(kernel, 0, sizeof memory, &memory) == CL_SUCCESS &&
@@ -83,13 +84,20 @@ static void try_device(void *user, void *result)
     diffad_status st = diffad_device_open(t->id, &dev);
     if (st == DIFFAD_OK) {
         const diffad_caps *c = diffad_device_caps(dev);
-        t->has_fp16 = c->has_fp16 && runs_as_claimed(dev, "#pragma OPENCL EXTENSION cl_khr_fp16 : enable\n__kernel void f(__global float *x)"
-            "{ const int i = get_global_id(0); const half h = (half)i; x[i] = (float)(h * (half)2); }");
-        t->has_fp64 = c->has_fp64 && runs_as_claimed(dev, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n__kernel void f(__global float *x)"
-            "{ const int i = get_global_id(0); const double h = i / 3.0; x[i] = (float)(h * 6.0); }");
-        t->has_subgroups = c->has_subgroups && runs_as_claimed(dev, "#pragma OPENCL EXTENSION cl_khr_subgroups : enable\n"
-            "__kernel void f(__global float *x) { const int i = get_global_id(0); "
-            "x[i] = sub_group_broadcast(2.0f, 0) * (float)i; }");
+        t->has_fp16 =
+            c->has_fp16 &&
+            runs_as_claimed(dev,
+                            "#pragma OPENCL EXTENSION cl_khr_fp16 : enable\n__kernel void f(__global float *x)"
+                            "{ const int i = get_global_id(0); const half h = (half)i; x[i] = (float)(h * (half)2); }");
+        t->has_fp64 =
+            c->has_fp64 &&
+            runs_as_claimed(dev,
+                            "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n__kernel void f(__global float *x)"
+                            "{ const int i = get_global_id(0); const double h = i / 3.0; x[i] = (float)(h * 6.0); }");
+        t->has_subgroups = c->has_subgroups &&
+                           runs_as_claimed(dev, "#pragma OPENCL EXTENSION cl_khr_subgroups : enable\n"
+                                                "__kernel void f(__global float *x) { const int i = get_global_id(0); "
+                                                "x[i] = sub_group_broadcast(2.0f, 0) * (float)i; }");
         st = diffad_check_ops(dev, "add", true, on_row, t);
         diffad_device_close(dev);
     }
@@ -149,7 +157,8 @@ static void print_table(const device_list *l, const trial *trials)
 {
     char      memory[24];
     cli_table t = cli_table_new(10, 1u << 5 | 1u << 6);
-    static const char *const head[] = { "id", "kind", "name", "platform", "driver", "memory", "units", "fp16", "fp64", "state" };
+    static const char *const head[] = { "id",     "kind",  "name", "platform", "driver",
+                                        "memory", "units", "fp16", "fp64",     "state" };
     for (int i = 0; i < 10; i++)
         cli_cell(&t, "%s", head[i]);
     for (int i = 0; i < l->count; i++) {
@@ -176,7 +185,8 @@ static int run(cli *c)
     bool      any = false;
     if (how != 0 || !list.is_listed) {
         if (how > 0)
-            cli_error("a driver crashed while devices were listed (signal %d, %s); `diffad doctor` names the drivers", how, strsignal(how));
+            cli_error("a driver crashed while devices were listed (signal %d, %s); `diffad doctor` names the drivers",
+                      how, strsignal(how));
         else if (how < 0)
             cli_error("a driver did not answer while devices were listed; `diffad doctor` names the drivers");
         else

@@ -62,8 +62,14 @@ static bool ends_with(const char *s, const char *end)
     return n >= k && strcmp(s + n - k, end) == 0;
 }
 
-static const char *const library_folders[] = { "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib",
-                                               "/usr/local/lib", "/usr/local/cuda/lib64", "/opt/rocm/lib", "/opt/rocm/opencl/lib" };
+static const char *const library_folders[] = { "/usr/lib/x86_64-linux-gnu",
+                                               "/usr/lib/aarch64-linux-gnu",
+                                               "/usr/lib64",
+                                               "/usr/lib",
+                                               "/usr/local/lib",
+                                               "/usr/local/cuda/lib64",
+                                               "/opt/rocm/lib",
+                                               "/opt/rocm/opencl/lib" };
 
 static bool find_library(const char *name, char *where, size_t bytes)
 {
@@ -128,7 +134,8 @@ static void check_registration(exam *e)
             check_icd_file(e, folder, names.name[i]);
             files_seen++;
         }
-    report(e, files_seen ? OK : FAULT, "ICD folder", "%s: %d driver%s registered", folder, files_seen, files_seen == 1 ? "" : "s");
+    report(e, files_seen ? OK : FAULT, "ICD folder", "%s: %d driver%s registered", folder, files_seen,
+           files_seen == 1 ? "" : "s");
     if (!files_seen && set)
         mend(e, "unset OCL_ICD_VENDORS");
     diffad_names_release(&names);
@@ -138,14 +145,18 @@ static void check_registration(exam *e)
 static void check_vendors(exam *e)
 {
     static const struct { const char *library, *icd, *vendor; } known[] = {
-        { "libnvidia-opencl.so.1", "nvidia.icd", "NVIDIA" }, { "libamdocl64.so", "amdocl64.icd", "AMD" },
-        { "libpocl.so.2", "pocl.icd", "PoCL" }, { "libigdrcl.so", "intel.icd", "Intel" }, { "libRusticlOpenCL.so.1", "rusticl.icd", "Mesa rusticl" },
+        { "libnvidia-opencl.so.1", "nvidia.icd", "NVIDIA" },
+        { "libamdocl64.so", "amdocl64.icd", "AMD" },
+        { "libpocl.so.2", "pocl.icd", "PoCL" },
+        { "libigdrcl.so", "intel.icd", "Intel" },
+        { "libRusticlOpenCL.so.1", "rusticl.icd", "Mesa rusticl" },
     };
     char where[512];
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (find_library(known[i].library, where, sizeof where) && e->drivers == 0) {
             report(e, FAULT, "library", "%s: %s's driver is there, but no .icd file names it", where, known[i].vendor);
-            mend(e, "%ssh -c 'mkdir -p /etc/OpenCL/vendors && echo %s > /etc/OpenCL/vendors/%s'", as_root(), known[i].library, known[i].icd);
+            mend(e, "%ssh -c 'mkdir -p /etc/OpenCL/vendors && echo %s > /etc/OpenCL/vendors/%s'", as_root(),
+                 known[i].library, known[i].icd);
         }
 }
 
@@ -160,7 +171,8 @@ static void check_node(exam *e, const char *path)
         return;
     }
     report(e, FAULT, "device node", "%s: no access; the user is not in the group that may use it", path);
-    mend(e, "sudo usermod -a -G render,video %s      # then log in again", diffad_sys.getenv("USER") ? diffad_sys.getenv("USER") : "$USER");
+    mend(e, "sudo usermod -a -G render,video %s      # then log in again",
+         diffad_sys.getenv("USER") ? diffad_sys.getenv("USER") : "$USER");
 }
 
 static void check_nodes(exam *e)
@@ -187,8 +199,10 @@ static void check_nodes(exam *e)
 
 static void check_environment(exam *e)
 {
-    static const char *const names[] = { "DIFFAD_DEVICE", "DIFFAD_CAPS", "DIFFAD_WAYS", "DIFFAD_CL_FLAGS", "DIFFAD_CL_DIR", "POCL_DEVICES",
-                                         "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE", "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES" };
+    static const char *const names[] = { "DIFFAD_DEVICE",          "DIFFAD_CAPS",    "DIFFAD_WAYS",
+                                         "DIFFAD_CL_FLAGS",        "DIFFAD_CL_DIR",  "POCL_DEVICES",
+                                         "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE", "CUDA_VISIBLE_DEVICES",
+                                         "ROCR_VISIBLE_DEVICES" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *v = diffad_sys.getenv(names[i]);
         if (v)
@@ -212,7 +226,8 @@ static bool is_writable(const char *folder)
 static void check_caches(exam *e)
 {
     char       *folder = diffad_cache_folder(), pocl[4096];
-    const char *set = diffad_sys.getenv("POCL_CACHE_DIR"), *xdg = diffad_sys.getenv("XDG_CACHE_HOME"), *home = diffad_sys.getenv("HOME");
+    const char *set = diffad_sys.getenv("POCL_CACHE_DIR"), *xdg = diffad_sys.getenv("XDG_CACHE_HOME"),
+               *home = diffad_sys.getenv("HOME");
     if (!folder) {
         report(e, NOTE, "kernel cache", "switched off: every start compiles its kernels again");
     } else if (is_writable(folder)) {
@@ -279,15 +294,18 @@ static bool check_devices(exam *e)
     found     f   = { .count = 0 };
     const int how = cli_in_child(count_devices, NULL, &f, sizeof f, LIST_MS);
     if (how != 0 || !f.is_done) {
-        report(e, FAULT, "devices", how > 0 ? "a driver crashed while it was asked for devices" : "a driver does not answer");
-        mend(e, "OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd diffad devices      # one driver at a time finds the broken one");
+        report(e, FAULT, "devices",
+               how > 0 ? "a driver crashed while it was asked for devices" : "a driver does not answer");
+        mend(e, "OCL_ICD_VENDORS=/etc/OpenCL/vendors/pocl.icd diffad devices      # one driver at a time finds the "
+                "broken one");
         return false;
     }
     report(e, f.count ? OK : FAULT, "devices", "%d%s%s", f.count, f.why[0] ? ": " : "", f.why);
     if (!f.count) {
         if (e->drivers && diffad_path_exists("/etc/OpenCL/vendors/rusticl.icd") && !diffad_sys.getenv("RUSTICL_ENABLE"))
             mend(e, "export RUSTICL_ENABLE=radeonsi,iris,llvmpipe");
-        mend(e, "%sapt-get install pocl-opencl-icd      # OpenCL on the CPU; a GPU's driver comes with its own package", as_root());
+        mend(e, "%sapt-get install pocl-opencl-icd      # OpenCL on the CPU; a GPU's driver comes with its own package",
+             as_root());
         return false;
     }
     found     t     = { .count = 0 };
@@ -296,7 +314,10 @@ static bool check_devices(exam *e)
     if (works)
         report(e, OK, "computes", "%s", t.name);
     else
-        report(e, FAULT, "computes", "%s: %s", t.name[0] ? t.name : "the device", trial > 0 ? "its driver crashed" : trial < 0 ? "no answer" : t.why);
+        report(e, FAULT, "computes", "%s: %s", t.name[0] ? t.name : "the device",
+               trial > 0   ? "its driver crashed"
+               : trial < 0 ? "no answer"
+                           : t.why);
     if (!works)
         mend(e, "diffad devices      # and choose one that works with --device or DIFFAD_DEVICE");
     return works;
@@ -349,7 +370,10 @@ static int run(cli *c)
 }
 
 const cli_command cmd_doctor = {
-    .name = "doctor", .summary = "looks for the cause when there is no device, or the wrong one", .arguments = "", .run = run,
-    .details = "From the driver's registration to a device that computes; prints the one command that mends the first fault.\n"
-               "Exit code 5 when no device is usable.",
+    .name      = "doctor",
+    .summary   = "looks for the cause when there is no device, or the wrong one",
+    .arguments = "",
+    .run       = run,
+    .details = "From the driver's registration to a device that computes; prints the one command that mends the\n"
+               "first fault. Exit code 5 when no device is usable.",
 };

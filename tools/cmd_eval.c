@@ -33,9 +33,13 @@ static int run(cli *c)
     diffad_detector *d = NULL;
     diffad_evaluation e;
     const diffad_detector_options how = { .steps = (int)cli_int(c, "steps", 0), .seed = c->seed };
-    diffad_eval_options o = { .official = strcmp(cli_text(c, "protocol", "official"), "official") == 0, .report = cli_text(c, "report", NULL),
-                              .maps = cli_text(c, "maps", NULL), .max_pictures = (int)cli_int(c, "pictures", 24), .stop = &cli_stop,
-                              .progress = cli_on_eval, .user = c };
+    diffad_eval_options           o   = { .official     = strcmp(cli_text(c, "protocol", "official"), "official") == 0,
+                                          .report       = cli_text(c, "report", NULL),
+                                          .maps         = cli_text(c, "maps", NULL),
+                                          .max_pictures = (int)cli_int(c, "pictures", 24),
+                                          .stop         = &cli_stop,
+                                          .progress     = cli_on_eval,
+                                          .user         = c };
     diffad_status st = find_data(c, data, sizeof data, &o.class_name);
     o.data = data;
     if (st == DIFFAD_OK)
@@ -71,14 +75,21 @@ static const cli_option options[] = {
     { "steps", 0, CLI_INT, "N", 1, 1000, "sampling steps; a divisor of 1000 (default: the description's)" },
     { "report", 0, CLI_TEXT, "FILE", 0, 0, "a self-contained HTML page" },
     { "maps", 0, CLI_TEXT, "DIR", 0, 0, "anomaly maps as float32 TIFF in the data set's tree" },
-    { "protocol", 0, CLI_CHOICE, "official|mvtec", 0, 0, "ground truth as the published evaluation makes it (default), or by nearest neighbour" },
+    { "protocol", 0, CLI_CHOICE, "official|mvtec", 0, 0,
+      "ground truth as the published evaluation makes it (default), or by nearest neighbour" },
     { "pictures", 0, CLI_INT, "N", 0, 1000, "in the report (default 24)" },
     { 0 },
 };
 
 const cli_command cmd_eval = {
-    .name = "eval", .summary = "evaluates a run over a data set's test images", .arguments = "RUN", .least = 1, .most = 1,
-    .options = options, .can_stop = true, .run = run,
-    .details = "The threshold that separates good from anomalous best is kept in the run, for `diffad detect`.\n"
-               "A metric that is undefined, since all labels are equal, is null.",
+    .name      = "eval",
+    .summary   = "evaluates a run over a data set's test images",
+    .arguments = "RUN",
+    .least     = 1,
+    .most      = 1,
+    .options   = options,
+    .can_stop  = true,
+    .run       = run,
+    .details   = "The threshold that separates good from anomalous best is kept in the run, for `diffad detect`.\n"
+                 "A metric that is undefined, since all labels are equal, is null.",
 };

@@ -1,4 +1,4 @@
-/* cmd_explain.c: `diffad explain`: a model's description, each value with its meaning, and what differs from its base. */
+/* cmd_explain.c: `diffad explain`: a model's description: values, their meaning, what differs from its base. */
 #include "base/file.h"
 #include "cli.h"
 #include "train/run.h"
@@ -55,7 +55,8 @@ static void show(void *user, const char *path, const diffad_field *f, const char
         cli_cell(&s->t, "%s", f->meaning);
 }
 
-/* NAME is a run folder, a scale, or a variant; the base is the published description, or the variant's at the same scale. */
+/* NAME is a run folder, a scale, or a variant; the base is the published description, for a variant diffad at the same
+ * scale. */
 static diffad_status describe(const cli *c, const char *name, diffad_desc *d, diffad_desc *base, const char **base_name)
 {
     static const char *const scales[] = { "paper", "fast", "tiny" };
@@ -118,6 +119,6 @@ static const cli_option options[] = {
 const cli_command cmd_explain = {
     .name = "explain", .summary = "prints a model's description: values, meanings, differences from its base",
     .arguments = "VARIANT|SCALE|RUN", .least = 1, .most = 1, .options = options, .run = run,
-    .details = "VARIANT is diffad, diffad_fr, diffad_c, diffad_no_inter, diffad_xa_inter or draem; RUN a folder that\n"
-               "`diffad train` made. Any value can be set with `diffad train --set NAME=VALUE`.",
+    .details = "VARIANT is diffad, diffad_fr, diffad_c, diffad_no_inter, diffad_xa_inter or draem; RUN a folder\n"
+               "that `diffad train` made. Any value can be set with `diffad train --set NAME=VALUE`.",
 };

@@ -75,7 +75,8 @@ static int run(cli *c)
         for (; n < count && n < 256; n++)
             names[n] = table[n]->name;
         const char *near = diffad_nearest(c->args[0], names, n);
-        return cli_usage(c, "no op \"%s\"%s%s%s", c->args[0], near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+        return cli_usage(c, "no op \"%s\"%s%s%s", c->args[0], near ? ": did you mean " : "", near ? near : "",
+                         near ? "?" : "");
     }
     if (c->json)
         return 0;
@@ -92,7 +93,13 @@ static const cli_option options[] = {
 };
 
 const cli_command cmd_ops = {
-    .name = "ops", .summary = "lists the ops, their ways and gradients", .arguments = "[OP]", .most = 1, .options = options, .run = run,
-    .details = "A way is one algorithm; it works on maps that are plain (row-major), blocked (in channel blocks), any, or mixed.\n"
-               "A portable way needs OpenCL 1.2, 16 KiB of local memory and work-groups of 64. --json prints one line per op.",
+    .name      = "ops",
+    .summary   = "lists the ops, their ways and gradients",
+    .arguments = "[OP]",
+    .most      = 1,
+    .options   = options,
+    .run       = run,
+    .details = "A way is one algorithm; it works on maps that are plain (row-major), blocked (in channel blocks),\n"
+               "any, or mixed. A portable way needs OpenCL 1.2, 16 KiB of local memory and work-groups of 64.\n"
+               "--json prints one line per op.",
 };

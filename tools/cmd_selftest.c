@@ -28,13 +28,15 @@ typedef struct state {
 static void print_header(const state *s)
 {
     if (!s->c->json)
-        cli_out("%-24s %-14s %6s %6s %7s %12s %12s\n", "op", "way", "cases", "failed", "skipped", "worst ulp", "worst nmse");
+        cli_out("%-24s %-14s %6s %6s %7s %12s %12s\n", "op", "way", "cases", "failed", "skipped", "worst ulp",
+                "worst nmse");
 }
 
 static void print_tally(const state *s, const tally *t)
 {
     if (!s->c->json) {
-        cli_out("%-24s %-14s %6d %6d %7d %12.4g %12.3g\n", s->op, t->way, t->cases, t->failed, t->skipped, t->ulp, t->nmse);
+        cli_out("%-24s %-14s %6d %6d %7d %12.4g %12.3g\n", s->op, t->way, t->cases, t->failed, t->skipped, t->ulp,
+                t->nmse);
         if (t->failed)
             cli_out("    FAILED %s\n", t->why);
         cli_flush();
@@ -116,7 +118,8 @@ static diffad_status check_device(state *s, const char *which)
     s->device = name;
     s->op[0]  = '\0';
     cli_progress_begin(s->c, "selftest", "case", 0, 0);
-    const diffad_status st = diffad_check_ops(dev, s->c->n_args ? s->c->args[0] : NULL, !cli_has(s->c, "full"), on_row, s);
+    const diffad_status st =
+        diffad_check_ops(dev, s->c->n_args ? s->c->args[0] : NULL, !cli_has(s->c, "full"), on_row, s);
     finish_op(s);
     cli_progress_end();
     diffad_device_close(dev);
@@ -174,8 +177,9 @@ static int run(cli *c)
         cli_json_close(&j, '}');
         cli_json_print(&j);
     } else {
-        cli_out("%s: %lld ops, %lld cases, %lld failed, %lld skipped, %s\n", s.failed ? "FAIL" : "PASS", (long long)s.ops,
-                (long long)s.cases, (long long)s.failed, (long long)s.skipped, diffad_duration_text(seconds, took, sizeof took));
+        cli_out("%s: %lld ops, %lld cases, %lld failed, %lld skipped, %s\n", s.failed ? "FAIL" : "PASS",
+                (long long)s.ops, (long long)s.cases, (long long)s.failed, (long long)s.skipped,
+                diffad_duration_text(seconds, took, sizeof took));
     }
     return s.failed ? 1 : 0;
 }
@@ -188,9 +192,15 @@ static const cli_option options[] = {
 };
 
 const cli_command cmd_selftest = {
-    .name = "selftest", .summary = "checks every op on a device against its reference", .arguments = "[OP]", .most = 1,
-    .options = options, .can_stop = true, .run = run,
-    .details = "Every way of every op that fits the device, maps plain and blocked: the result within the op's tolerance, memory\n"
-               "around it untouched, padding zero, two runs equal in every bit; gradients against differences of the references.\n"
-               "Exit code 1 when anything failed. Skipped: the way does not fit the case.",
+    .name      = "selftest",
+    .summary   = "checks every op on a device against its reference",
+    .arguments = "[OP]",
+    .most      = 1,
+    .options   = options,
+    .can_stop  = true,
+    .run       = run,
+    .details = "Every way of every op that fits the device, maps plain and blocked: the result within the op's\n"
+               "tolerance, memory around it untouched, padding zero, two runs equal in every bit; gradients\n"
+               "against differences of the references. Exit code 1 when anything failed. Skipped: the way does not\n"
+               "fit the case.",
 };

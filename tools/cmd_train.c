@@ -40,13 +40,17 @@ static int collect_sets(const cli *c, sets *s)
             ok = ok && add_set(s, "train.%s.batch=%lld", stages[i], (long long)cli_int(c, "batch", 0));
     }
     for (const char *const *l = cli_list(c, "set"); l && *l; l++) {
-        const size_t stage = strcspn(*l, "=") > sizeof steps - 1 && strncmp(*l, steps, sizeof steps - 1) == 0 ? sizeof steps - 1 : 0;
+        const size_t stage =
+            strcspn(*l, "=") > sizeof steps - 1 && strncmp(*l, steps, sizeof steps - 1) == 0 ? sizeof steps - 1 : 0;
         if (stage)
-            ok = ok && add_set(s, "train.%.*s.steps%s", (int)(strcspn(*l, "=") - stage), *l + stage, *l + strcspn(*l, "="));
+            ok = ok &&
+                 add_set(s, "train.%.*s.steps%s", (int)(strcspn(*l, "=") - stage), *l + stage, *l + strcspn(*l, "="));
         else
             ok = ok && add_set(s, "%s", *l);
     }
-    return ok ? 0 : cli_usage(c, "more than %d values are set, or one of them is longer than %d bytes", MAX_SETS, SET_BYTES);
+    return ok ? 0
+              : cli_usage(c, "more than %d values are set, or one of them is longer than %d bytes", MAX_SETS,
+                          SET_BYTES);
 }
 
 /* ---- the plan ---- */
@@ -86,14 +90,16 @@ static diffad_status measure(const diffad_desc *d, const char *stage, int batch,
         diffad_unet(&nn, d, diffad_input(g, "z", DIFFAD_F32, diffad_shape4(batch, in, h / f, w / f)),
                     diffad_input(g, "t", DIFFAD_I32, diffad_shape1(batch)));
     } else if (strcmp(stage, "seg") == 0) {
-        diffad_discriminator(&nn, diffad_input(g, "y", DIFFAD_F32, diffad_shape4(batch, c * (d->has_mix ? 3 : 2), h, w)),
+        diffad_discriminator(&nn,
+                             diffad_input(g, "y", DIFFAD_F32, diffad_shape4(batch, c * (d->has_mix ? 3 : 2), h, w)),
                              d->segmenter.base_channels);
     } else {
         diffad_nn second = nn_make(g, params, false);
         nn_push(&nn, "rec");
         diffad_draem_reconstruct(&nn, x, d->draem.rec_base);
         nn_push(&second, "seg");
-        diffad_discriminator(&second, diffad_input(g, "y", DIFFAD_F32, diffad_shape4(batch, 2 * c, h, w)), d->draem.seg_base);
+        diffad_discriminator(&second, diffad_input(g, "y", DIFFAD_F32, diffad_shape4(batch, 2 * c, h, w)),
+                             d->draem.seg_base);
     }
     st = diffad_graph_status(g);
     p->parameters  = diffad_params_elements(params, true);
@@ -127,6 +133,9 @@ static diffad_status print_plan(const cli *c, const diffad_desc *d, const diffad
     cli_note(c, "%s at %dx%d, scale %s, seed %llu -> %s", d->name, d->image_size.v[1], d->image_size.v[0], o->scale,
              (unsigned long long)o->seed, o->out);
     *largest = 0;
+    if (!o->lpips && d->kind == DESC_KIND_DIFFAD && (strcmp(o->stages, "all") == 0 || strcmp(o->stages, "vae") == 0))
+        cli_note(c, "  no --lpips: the first stage trains with L1, KL%s, without the perceptual loss",
+                 d->train.critic_start >= 0 ? " and a critic" : "");
     for (int i = 0; i < n; i++) {
         part p = { .name = list[i]->name };
         if (strcmp(o->stages, "all") != 0 && strcmp(o->stages, list[i]->name) != 0)
@@ -139,8 +148,9 @@ static diffad_status print_plan(const cli *c, const diffad_desc *d, const diffad
         snprintf(batch, sizeof batch, "%d", r->batch);
         if (r->accumulate > 1)
             snprintf(batch, sizeof batch, "%d x %d", r->accumulate, r->batch);
-        cli_note(c, "  %-5s %7lld steps of %s pictures, rate %.3g, %.2f M parameters, about %s", p.name, (long long)r->steps, batch, r->rate,
-                 (double)p.parameters * 1e-6, cli_bytes_text(bytes, memory, sizeof memory));
+        cli_note(c, "  %-5s %7lld steps of %s pictures, rate %.3g, %.2f M parameters, about %s", p.name,
+                 (long long)r->steps, batch, r->rate, (double)p.parameters * 1e-6,
+                 cli_bytes_text(bytes, memory, sizeof memory));
     }
     return DIFFAD_OK;
 }
@@ -175,7 +185,8 @@ static diffad_status find_threshold(const cli *c, diffad_device *dev, const diff
     diffad_dataset  *data;
     diffad_detector *d;
     DIFFAD_TRY(diffad_dataset_open(o->data, o->class_name, &data));
-    const bool wanted = diffad_dataset_is_plain(data) && diffad_dataset_holdout_count(data) > 0 && all_stages_done(o->out);
+    const bool wanted =
+        diffad_dataset_is_plain(data) && diffad_dataset_holdout_count(data) > 0 && all_stages_done(o->out);
     diffad_dataset_close(data);
     if (!wanted)
         return DIFFAD_OK;
@@ -194,13 +205,14 @@ static diffad_status find_threshold(const cli *c, diffad_device *dev, const diff
     return st;
 }
 
-static void print_result(const cli *c, const diffad_train_options *o, const diffad_desc *d, const diffad_train_result *r)
+static void print_result(const cli *c, const diffad_train_options *o, const diffad_desc *d,
+                         const diffad_train_result *r)
 {
     char took[16], memory[24];
     if (!c->json) {
-        cli_out("%s: %.2f M parameters, %s, %s of device memory\nfingerprint %s\n", o->out, (double)r->parameters * 1e-6,
-                diffad_duration_text(r->seconds, took, sizeof took), cli_bytes_text((double)r->peak_bytes, memory, sizeof memory),
-                r->fingerprint);
+        cli_out("%s: %.2f M parameters, %s, %s of device memory\nfingerprint %s\n", o->out,
+                (double)r->parameters * 1e-6, diffad_duration_text(r->seconds, took, sizeof took),
+                cli_bytes_text((double)r->peak_bytes, memory, sizeof memory), r->fingerprint);
         return;
     }
     cli_json j = { .needs_comma = false };
@@ -263,7 +275,8 @@ static int run(cli *c)
     if (st == DIFFAD_OK)
         st = print_plan(c, &d, &o, &largest);
     if (st == DIFFAD_OK && cli_has(c, "max-memory") && largest > (double)cli_int(c, "max-memory", 0)) {
-        cli_error("a stage needs about %.0f MiB, more than --max-memory: lower --batch or the scale", largest / (1 << 20));
+        cli_error("a stage needs about %.0f MiB, more than --max-memory: lower --batch or the scale",
+                  largest / (1 << 20));
         return 6;
     }
     if (st == DIFFAD_OK)
@@ -284,7 +297,8 @@ static int run(cli *c)
 
 static const cli_option options[] = {
     { "class", 0, CLI_TEXT, "C", 0, 0, "class folder in DATA (default: DATA itself)" },
-    { "model", 0, CLI_TEXT, "VARIANT", 0, 0, "diffad (default), diffad_fr, diffad_c, diffad_no_inter, diffad_xa_inter, draem" },
+    { "model", 0, CLI_TEXT, "VARIANT", 0, 0,
+      "diffad (default), diffad_fr, diffad_c, diffad_no_inter, diffad_xa_inter, draem" },
     { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes (default fast)" },
     { "config", 0, CLI_LIST, "FILE", 0, 0, "YAML laid over the description; several in order" },
     { "set", 0, CLI_LIST, "NAME=VALUE", 0, 0, "one value of the description; `diffad explain` lists them" },
@@ -298,16 +312,24 @@ static const cli_option options[] = {
     { "batch", 0, CLI_INT, "N", 1, 4096, "pictures a step, of every stage" },
     { "steps", 0, CLI_INT, "N", 0, 1e12, "steps of every stage" },
     { "max-memory", 0, CLI_BYTES, "SIZE", 0, 0, "refuse to start when the plan needs more" },
-    { "protocol", 0, CLI_CHOICE, "official|mvtec", 0, 0, "as in eval; training reads no ground truth, so nothing changes here" },
+    { "protocol", 0, CLI_CHOICE, "official|mvtec", 0, 0,
+      "as in eval; training reads no ground truth, so nothing changes here" },
     { "threads", 0, CLI_INT, "N", 1, 64, "of the loader (default 1); never changes a result" },
     { "save-seconds", 0, CLI_REAL, "S", 0.001, 1e9, "between saved states (default 60)" },
     { 0 },
 };
 
 const cli_command cmd_train = {
-    .name = "train", .summary = "trains a model into a run folder", .arguments = "DATA", .least = 1, .most = 1, .options = options,
-    .can_stop = true, .run = run,
-    .details = "DATA is a folder of classes in MVTec-AD layout, a class of it, or any folder of good images: of such a folder some\n"
-               "images are held back and give the threshold. SIGINT and SIGTERM save the state and end with 130 and 143; --resume\n"
-               "continues. RUN holds run.json, weights (safetensors) and metrics.jsonl.",
+    .name      = "train",
+    .summary   = "trains a model into a run folder",
+    .arguments = "DATA",
+    .least     = 1,
+    .most      = 1,
+    .options   = options,
+    .can_stop  = true,
+    .run       = run,
+    .details = "DATA is a folder of classes in MVTec-AD layout, a class of it, or any folder of good images: of\n"
+               "such a folder some images are held back and give the threshold. SIGINT and SIGTERM save the state\n"
+               "and end with 130 and 143; --resume continues. RUN holds run.json, weights (safetensors) and\n"
+               "metrics.jsonl.",
 };

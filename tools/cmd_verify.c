@@ -54,8 +54,11 @@ static int run(cli *c)
     state                 s = { .c = c };
     diffad_device        *dev;
     diffad_verify_totals  totals = { 0 };
-    const diffad_verify_options o = { .folder = cli_text(c, "golden", NULL), .only = cli_text(c, "only", NULL), .row = on_row,
-                                      .tensor = cli_has(c, "tensors") ? on_tensor : NULL, .user = &s };
+    const diffad_verify_options o      = { .folder = cli_text(c, "golden", NULL),
+                                           .only   = cli_text(c, "only", NULL),
+                                           .row    = on_row,
+                                           .tensor = cli_has(c, "tensors") ? on_tensor : NULL,
+                                           .user   = &s };
     if (!o.folder)
         return cli_usage(c, "--golden DIR is needed");
     diffad_status st = cli_open_device(c, &dev);
@@ -87,8 +90,12 @@ static const cli_option options[] = {
 };
 
 const cli_command cmd_verify = {
-    .name = "verify", .summary = "compares with recorded inputs, outputs and gradients of a reference run", .arguments = "",
-    .options = options, .can_stop = true, .run = run,
-    .details = "What a file's metadata describes is built and run; each tensor's error is held against its tolerance.\n"
-               "Exit code 1 when a file failed.",
+    .name      = "verify",
+    .summary   = "compares with recorded inputs, outputs and gradients of a reference run",
+    .arguments = "",
+    .options   = options,
+    .can_stop  = true,
+    .run       = run,
+    .details = "What a file's metadata describes is built and run; each tensor's error is held against its\n"
+               "tolerance. Exit code 1 when a file failed.",
 };

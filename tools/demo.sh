@@ -1,7 +1,7 @@
 #!/bin/sh
 # demo.sh: from a fresh machine to a report: sets up, builds in build/, trains on sample photographs, evaluates.
 #
-#     sh tools/demo.sh                 report in run-demo/report.html; options go to `diffad demo`
+#     sh tools/demo.sh                 report in demo/report.html; options go to `diffad demo`
 set -eu
 cd "$(dirname "$0")/.."
 sh tools/deps.sh

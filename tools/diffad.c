@@ -1,8 +1,9 @@
 /* diffad.c: the command: picks a sub-command. A new one is its file tools/cmd_x.c and one row here. */
 #include "cli.h"
 
-#define COMMANDS(X) \
-    X(devices) X(doctor) X(selftest) X(ops) X(explain) X(demo) X(data) X(train) X(eval) X(detect) X(bench) X(verify) X(cache)
+#define COMMANDS(X)                                                                                                    \
+    X(devices)                                                                                                         \
+    X(doctor) X(selftest) X(ops) X(explain) X(demo) X(data) X(train) X(eval) X(detect) X(bench) X(verify) X(cache)
 
 #define DECLARE(name) extern const cli_command cmd_##name;
 COMMANDS(DECLARE)

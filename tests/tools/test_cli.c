@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const commands[] = { "devices", "doctor", "selftest", "ops", "explain", "demo", "data", "train", "eval", "detect",
-                                        "bench", "verify", "cache" };
+static const char *const commands[] = { "devices", "doctor", "selftest", "ops",   "explain", "demo", "data",
+                                        "train",   "eval",   "detect",   "bench", "verify",  "cache" };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static bool is_one_line(const char *s)
@@ -81,11 +81,31 @@ Test(cli, a_wrong_command_is_one_line_with_the_nearest_name)
 
 Test(cli, usage_errors_are_one_line_and_end_with_2)
 {
-    static const char *const wrong[] = { "", "train", "train a b", "train x --setp 3", "train x --steps", "train x --steps three", "train x --steps -1",
-                                         "train x --scale huge", "train x --max-memory lots", "devices x", "--nothing", "-z", "ops --json=1",
-                                         "detect run", "cache empty", "data make x", "verify", "bench op=nothing", "bench conv2d",
-                                         "bench op=silu model=tiny", "ops no_such_op", "explain no_such_model", "detect run x --threshold 1,5",
-                                         "train x --precision f16", "selftest --quick --full" };
+    static const char *const wrong[] = { "",
+                                         "train",
+                                         "train a b",
+                                         "train x --setp 3",
+                                         "train x --steps",
+                                         "train x --steps three",
+                                         "train x --steps -1",
+                                         "train x --scale huge",
+                                         "train x --max-memory lots",
+                                         "devices x",
+                                         "--nothing",
+                                         "-z",
+                                         "ops --json=1",
+                                         "detect run",
+                                         "cache empty",
+                                         "data make x",
+                                         "verify",
+                                         "bench op=nothing",
+                                         "bench conv2d",
+                                         "bench op=silu model=tiny",
+                                         "ops no_such_op",
+                                         "explain no_such_model",
+                                         "detect run x --threshold 1,5",
+                                         "train x --precision f16",
+                                         "selftest --quick --full" };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         const tool_result r = tool_run("%s", wrong[i]);
 
@@ -103,7 +123,8 @@ Test(cli, a_nearest_option_is_named)
 
 Test(cli, options_may_stand_before_the_command_and_after_an_equals_sign)
 {
-    const tool_result before = tool_run("--json ops silu"), after = tool_run("ops silu --json"), equals = tool_run("explain tiny --scale=tiny --json");
+    const tool_result before = tool_run("--json ops silu"), after = tool_run("ops silu --json"),
+                      equals = tool_run("explain tiny --scale=tiny --json");
 
     cr_expect_eq(before.code, 0);
     cr_expect_str_eq(before.out, after.out);
@@ -171,7 +192,8 @@ Test(cli, devices_that_work_are_listed_with_their_capabilities)
 Test(cli, without_a_driver_devices_and_doctor_end_with_5)
 {
     setenv("OCL_ICD_VENDORS", "/nonexistent", 1);
-    const tool_result devices = tool_run("devices"), doctor = tool_run("doctor --json"), selftest = tool_run("selftest");
+    const tool_result devices = tool_run("devices"), doctor = tool_run("doctor --json"),
+                      selftest = tool_run("selftest");
     json_t *root = json_of(doctor.out);
 
     cr_expect_eq(devices.code, 5);
@@ -205,7 +227,9 @@ Test(cli, selftest_of_one_op_prints_its_ways_and_totals)
     const tool_result r    = tool_run("selftest add --quick --json -q");
     const char       *last = strrchr(r.out, '{');
     json_t           *row  = json_loadb(r.out, strcspn(r.out, "\n"), 0, NULL), *totals = json_of(last);
-    static const char *const keys[] = { "op", "way", "cases", "failed", "skipped", "worst_ulp", "worst_nmse", "device" };
+    static const char *const keys[] = {
+        "op", "way", "cases", "failed", "skipped", "worst_ulp", "worst_nmse", "device"
+    };
 
     cr_expect_eq(r.code, 0, "%s", r.err);
     cr_expect_str_empty(r.err);
@@ -230,7 +254,8 @@ Test(cli, results_go_to_stdout_and_remarks_to_stderr)
 
 Test(cli, a_closed_pipe_ends_with_7_in_silence)
 {
-    const tool_result r = tool_run("--version >/dev/null; { { '%s' ops --json; echo $? >&3; } | true; } 3>&1", DIFFAD_TOOL);
+    const tool_result r =
+        tool_run("--version >/dev/null; { { '%s' ops --json; echo $? >&3; } | true; } 3>&1", DIFFAD_TOOL);
 
     cr_expect_str_eq(r.out, "7\n");
     cr_expect_str_empty(r.err);
@@ -273,7 +298,8 @@ Test(cli, cache_info_and_clear_agree)
 
 Test(cli, a_missing_data_set_ends_with_3_and_a_missing_run_with_4)
 {
-    const tool_result check = tool_run("data check /nonexistent"), eval = tool_run("eval /nonexistent --data /nonexistent -q");
+    const tool_result check = tool_run("data check /nonexistent"),
+                      eval  = tool_run("eval /nonexistent --data /nonexistent -q");
 
     cr_expect_eq(check.code, 3, "%s", check.err);
     cr_expect_eq(eval.code, 4, "%s", eval.err);

@@ -48,20 +48,24 @@ static const char *trained(const char *folder, const char *extra)
 {
     const tool_result data = tool_run("data synth '%s/data' --size 48 --train 8 --good 3 --bad 4 --textures 3", folder);
     cr_assert_eq(data.code, 0, "%s", data.err);
-    const tool_result r = tool_run("train '%s/data' --class cloth --model tiny --out '%s/run' --set train.steps.vae=6 --steps 4 --set "
-                                   "cache_samples=8 %s",
-                                   folder, folder, extra);
+    const tool_result r =
+        tool_run("train '%s/data' --class cloth --model tiny --out '%s/run' --set train.steps.vae=6 --steps 4 --set "
+                 "cache_samples=8 %s",
+                 folder, folder, extra);
     cr_assert_eq(r.code, 0, "%s", r.err);
     return folder_path(folder, "run");
 }
 
 Test(road, a_run_is_trained_evaluated_and_used, .timeout = 400)
 {
-    static const char *const eval_keys[] = { "model", "class", "steps", "protocol", "device", "images", "image", "pixel", "seconds_per_image",
-                                             "fingerprint", NULL };
+    static const char *const eval_keys[]   = { "model",  "class", "steps", "protocol",          "device",
+                                               "images", "image", "pixel", "seconds_per_image", "fingerprint",
+                                               NULL };
     static const char *const detect_keys[] = { "file", "score", "anomalous", "seconds", "heatmap", "mask", NULL };
     const char       *folder = folder_new(), *run = trained(folder, "--json");
-    const tool_result eval = tool_run("eval '%s' --data '%s/data' --class cloth --report '%s/r.html' --maps '%s/maps' --json -q", run, folder, folder, folder);
+    const tool_result        eval =
+        tool_run("eval '%s' --data '%s/data' --class cloth --report '%s/r.html' --maps '%s/maps' --json -q", run,
+                 folder, folder, folder);
     const tool_result again = tool_run("eval '%s' --json -q", run);
     json_t           *a = json_of(eval.out), *b = json_of(again.out);
 
@@ -75,7 +79,9 @@ Test(road, a_run_is_trained_evaluated_and_used, .timeout = 400)
     cr_expect_eq(access(folder_path(folder, "r.html"), R_OK), 0);
     cr_expect_eq(folder_count(folder_path(folder, "maps/cloth/test")) > 1, true);
 
-    const tool_result detect = tool_run("detect '%s' '%s/data/cloth/test' --out '%s/out' --json -q --threshold 0 --fail-on-anomaly", run, folder, folder);
+    const tool_result detect =
+        tool_run("detect '%s' '%s/data/cloth/test' --out '%s/out' --json -q --threshold 0 --fail-on-anomaly", run,
+                 folder, folder);
     json_t           *row = line_of(detect.out, 0);
 
     cr_expect_eq(detect.code, 1, "%s", detect.err);
@@ -92,11 +98,16 @@ Test(road, a_run_is_trained_evaluated_and_used, .timeout = 400)
 Test(road, a_used_run_folder_is_refused_and_resumed_with_the_same_weights, .timeout = 400)
 {
     const char       *folder = folder_new(), *run = trained(folder, "");
-    const tool_result refused = tool_run("train '%s/data' --class cloth --model tiny --out '%s' --steps 4", folder, run);
-    const tool_result other = tool_run("train '%s/data' --class cloth --model tiny --out '%s/other' --set train.vae.steps=6 --steps 4 --set "
-                                       "cache_samples=8 --json -q", folder, folder);
-    const tool_result resumed = tool_run("train '%s/data' --class cloth --model tiny --out '%s' --set train.vae.steps=6 --steps 4 --set "
-                                         "cache_samples=8 --resume --json -q", folder, run);
+    const tool_result refused =
+        tool_run("train '%s/data' --class cloth --model tiny --out '%s' --steps 4", folder, run);
+    const tool_result other =
+        tool_run("train '%s/data' --class cloth --model tiny --out '%s/other' --set train.vae.steps=6 --steps 4 --set "
+                 "cache_samples=8 --json -q",
+                 folder, folder);
+    const tool_result resumed =
+        tool_run("train '%s/data' --class cloth --model tiny --out '%s' --set train.vae.steps=6 --steps 4 --set "
+                 "cache_samples=8 --resume --json -q",
+                 folder, run);
     json_t           *a = json_of(other.out), *b = json_of(resumed.out);
 
     cr_expect_eq(refused.code, 2);
@@ -112,10 +123,11 @@ Test(road, a_signal_saves_and_the_run_continues_to_the_same_weights, .timeout = 
     const char       *folder = folder_new();
     const tool_result data = tool_run("data synth '%s/data' --size 48 --train 8 --good 1 --bad 1 --textures 3", folder);
     char              options[512];
-    snprintf(options, sizeof options, "train '%s/data' --class cloth --model tiny --seed 3 --steps 40 --stage vae -q --json", folder);
+    snprintf(options, sizeof options,
+             "train '%s/data' --class cloth --model tiny --seed 3 --steps 40 --stage vae -q --json", folder);
     const tool_result whole = tool_run("%s --out '%s/whole'", options, folder);
-    const tool_result cut = tool_run("%s --out '%s/cut' & p=$!; while ! [ -s '%s/cut/metrics.jsonl' ]; do sleep 0.01; done; kill -TERM $p; wait $p",
-                                     options, folder, folder);
+    const tool_result cut = tool_run("%s --out '%s/cut' & p=$!; while ! [ -s '%s/cut/metrics.jsonl' ]; do sleep 0.01; "
+                                     "done; kill -TERM $p; wait $p", options, folder, folder);
     const tool_result rest = tool_run("%s --out '%s/cut' --resume", options, folder);
     json_t           *a = json_of(whole.out), *b = json_of(rest.out);
 
@@ -130,8 +142,11 @@ Test(road, a_signal_saves_and_the_run_continues_to_the_same_weights, .timeout = 
 Test(road, a_plain_folder_of_good_images_gives_a_threshold, .timeout = 400)
 {
     const char       *folder = folder_new();
-    const tool_result data = tool_run("data synth '%s/data' --size 48 --train 12 --good 1 --bad 1 --textures 3", folder);
-    const tool_result train = tool_run("train '%s/data/cloth/train/good' --model tiny --out '%s/run' --steps 4 --set cache_samples=8 -q", folder, folder);
+    const tool_result data =
+        tool_run("data synth '%s/data' --size 48 --train 12 --good 1 --bad 1 --textures 3", folder);
+    const tool_result train =
+        tool_run("train '%s/data/cloth/train/good' --model tiny --out '%s/run' --steps 4 --set cache_samples=8 -q",
+                 folder, folder);
     const tool_result detect = tool_run("detect '%s/run' '%s/data/cloth/test' --json -q", folder, folder);
     json_t           *row = line_of(detect.out, 0);
 
@@ -172,8 +187,8 @@ Test(road, demo_is_done_once, .timeout = 400)
 
 Test(road, bench_of_a_model_has_stages_and_medians, .timeout = 400)
 {
-    static const char *const keys[] = { "device", "model", "batch", "precision", "stages", "ms", "gflop", "gflops", "launches", "peak_bytes",
-                                        "build_ms_cold", "build_ms_warm", NULL };
+    static const char *const keys[] = { "device", "model", "batch", "precision", "stages", "ms", "gflop", "gflops",
+                                        "launches", "peak_bytes", "build_ms_cold", "build_ms_warm", NULL };
     static const char *const stage_keys[] = { "name", "ms", "ms_min", "ms_max", "gflop", "gflops", "launches", NULL };
     const tool_result r = tool_run("bench model=tiny --repeat 3 --no-build --json -q");
     json_t           *root = json_of(r.out);
