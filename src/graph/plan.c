@@ -1,4 +1,4 @@
-/* plan.c: from a graph to launches: ways, layouts, operands. */
+/* plan.c: from a graph to launches: ways, layouts, aliases, outputs. */
 #include "graph/plan.h"
 #include "base/size.h"
 #include "base/sys.h"
@@ -7,95 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- operands ---- */
-
 static bool is_map(const diffad_value *v) { return v && v->shape.rank == 4 && v->type == DIFFAD_F32; }
-
-static diffad_status own_tensor(diffad_plan *p, const diffad_value *v, int32_t *mem)
-{
-    if (!diffad_grow(&p->owned, p->n_owned, &p->cap_owned, sizeof *p->owned))
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
-    diffad_tensor *t = NULL;
-    DIFFAD_TRY(diffad_tensor_create(p->dev, v->type, &v->shape, &t));
-    p->owned_value[p->n_owned] = v->id;
-    p->owned[p->n_owned++]     = t;
-    p->fixed_bytes += t->bytes;
-    DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, (int64_t)t->bytes, (int)diffad_dtype_bytes(v->type), v->id, mem));
-    p->mem[*mem].tensor = t;
-    return DIFFAD_OK;
-}
-
-/* Inputs and bound values get their memory when they are first seen. */
-static diffad_status place_leaf(diffad_plan *p, const diffad_value *v)
-{
-    plan_value *pv = &p->value[v->id];
-    char        have[64], want[64];
-    if (v->kind == DIFFAD_VALUE_INPUT) {
-        DIFFAD_TRY(own_tensor(p, v, &pv->plain.mem));
-    } else {
-        diffad_tensor *t = *v->slot;
-        if (!t)
-            DIFFAD_FAIL(DIFFAD_ERR_USAGE, "plan: bound value %s has no tensor yet", v->name);
-        if (t->type != v->type || !diffad_shape_equal(&t->shape, &v->shape))
-            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "plan: %s is %s %s, its tensor is %s %s", v->name, diffad_dtype_name(v->type),
-                        diffad_shape_text(&v->shape, want, sizeof want), diffad_dtype_name(t->type),
-                        diffad_shape_text(&t->shape, have, sizeof have));
-        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, (int64_t)t->bytes, (int)diffad_dtype_bytes(v->type), v->id, &pv->plain.mem));
-        p->mem[pv->plain.mem].tensor = t;
-    }
-    pv->plain.block = 1;
-    p->mem[pv->plain.mem].reads_left = pv->reads + 1;      /* never overwritten in place */
-    return DIFFAD_OK;
-}
-
-static diffad_status operand_in(diffad_emit *e, const diffad_value *v, bool blocked, diffad_operand *out)
-{
-    diffad_plan *p  = e->plan;
-    plan_value  *pv = &p->value[v->id];
-    if (v->kind != DIFFAD_VALUE_NODE && pv->plain.mem < 0)
-        DIFFAD_TRY(place_leaf(p, v));
-    diffad_operand *want = blocked ? &pv->blocked : &pv->plain, *have = blocked ? &pv->plain : &pv->blocked;
-    if (want->mem < 0 || (blocked && pv->is_written && v->kind == DIFFAD_VALUE_BOUND)) {
-        diffad_operand to = { .mem = -1, .offset = 0, .block = blocked ? (int)e->caps->block : 1 };
-        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_TEMP, diffad_layout_count(v, to.block) * 4, 4, v->id, &to.mem));
-        p->mem[to.mem].reads_left = pv->reads + 1;         /* other nodes may ask for this copy */
-        DIFFAD_TRY(diffad_emit_reorder(e, v, have, &to));
-        *want = to;
-    }
-    *out = *want;
-    return DIFFAD_OK;
-}
-
-static bool can_take_over(const diffad_plan *p, const diffad_node *n, int i, const diffad_operand *in, const diffad_value *out, int block)
-{
-    return (n->op->inplace >> i & 1u) && n->in[i] && in->mem >= 0 && in->block == block && in->offset == 0 &&
-           p->mem[in->mem].kind == PLAN_MEM_TEMP && p->mem[in->mem].reads_left == 1 && !out->is_output && !p->options.no_sharing &&
-           n->in[i]->type == out->type && diffad_layout_count(n->in[i], block) == diffad_layout_count(out, block);
-}
-
-static diffad_status operand_out(diffad_emit *e, const diffad_node *n, int k, bool blocked)
-{
-    diffad_plan        *p  = e->plan;
-    const diffad_value *v  = n->out[k];
-    plan_value         *pv = &p->value[v->id];
-    const int           block = blocked ? (int)e->caps->block : 1;
-    diffad_operand      o  = { .mem = -1, .offset = 0, .block = block };
-    for (int i = 0; k == 0 && i < n->n_in && o.mem < 0; i++)
-        if (can_take_over(p, n, i, &e->in[i], v, block)) {
-            o.mem = e->in[i].mem;
-            p->mem[o.mem].reads_left = 1;      /* this node's own read, counted down below */
-        }
-    if (o.mem < 0 && v->is_output && !blocked && !p->options.guard)
-        DIFFAD_TRY(own_tensor(p, v, &o.mem));
-    else if (o.mem < 0)
-        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_TEMP, diffad_layout_count(v, block) * (int64_t)diffad_dtype_bytes(v->type),
-                                (int)diffad_dtype_bytes(v->type), v->id, &o.mem));
-    p->mem[o.mem].reads_left += pv->reads;
-    *(blocked ? &pv->blocked : &pv->plain) = o;
-    pv->is_home_blocked = blocked;
-    e->out[k] = o;
-    return DIFFAD_OK;
-}
 
 /* ---- ways and layouts ---- */
 
@@ -193,7 +105,7 @@ static diffad_status emit_alias(diffad_emit *e, const diffad_node *n)
     diffad_operand o;
     DIFFAD_TRY(add_step(p, n, NULL));
     const bool keeps = diffad_shape_equal(&n->in[0]->shape, &n->out[0]->shape) && px->blocked.mem >= 0 && px->plain.mem < 0;
-    DIFFAD_TRY(operand_in(e, n->in[0], keeps, &o));
+    DIFFAD_TRY(plan_operand_in(e, n->in[0], keeps, &o));
     if (is_overtaken(p, n)) {
         diffad_operand   copy    = { .mem = -1, .offset = 0, .block = o.block };
         const int        element = (int)diffad_dtype_bytes(n->out[0]->type);
@@ -228,9 +140,9 @@ static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
         e.in[i].mem = -1;
     for (int i = 0; i < n->n_in; i++)
         if (n->in[i])
-            DIFFAD_TRY(operand_in(&e, n->in[i], in_blocked[i], &e.in[i]));
+            DIFFAD_TRY(plan_operand_in(&e, n->in[i], in_blocked[i], &e.in[i]));
     for (int k = 0; k < n->op->n_out; k++)
-        DIFFAD_TRY(operand_out(&e, n, k, out_blocked[k]));
+        DIFFAD_TRY(plan_operand_out(&e, n, k, out_blocked[k]));
     DIFFAD_TRY(w->emit(&e, n));
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i])
@@ -252,11 +164,11 @@ static diffad_status emit_outputs(diffad_plan *p)
         const diffad_value *v  = p->graph->value[i];
         plan_value         *pv = &p->value[i];
         if (v->kind == DIFFAD_VALUE_INPUT && pv->plain.mem < 0)
-            DIFFAD_TRY(place_leaf(p, v));
+            DIFFAD_TRY(plan_place_leaf(p, v));
         if (!v->is_output || (pv->plain.mem >= 0 && p->mem[pv->plain.mem].kind == PLAN_MEM_FIXED && p->mem[pv->plain.mem].value == v->id))
             continue;
         diffad_operand to = { .mem = -1, .offset = 0, .block = 1 };
-        DIFFAD_TRY(own_tensor(p, v, &to.mem));
+        DIFFAD_TRY(plan_own_tensor(p, v, &to.mem));
         DIFFAD_TRY(diffad_emit_reorder(&e, v, pv->is_home_blocked ? &pv->blocked : &pv->plain, &to));
         if (pv->is_home_blocked)
             pv->plain = to;

@@ -78,6 +78,12 @@ struct diffad_plan {
 
 diffad_status plan_new_mem(diffad_plan *p, plan_mem_kind kind, int64_t bytes, int element, int32_t value, int32_t *out);
 diffad_status plan_add_launch(diffad_plan *p, const diffad_launch *l);
+/* operand.c. A tensor of the plan's own for an input or output; the memory of an input or bound value, when it is first
+ * seen; operands of a node, in the layout asked for. */
+diffad_status plan_own_tensor(diffad_plan *p, const diffad_value *v, int32_t *mem);
+diffad_status plan_place_leaf(diffad_plan *p, const diffad_value *v);
+diffad_status plan_operand_in(diffad_emit *e, const diffad_value *v, bool blocked, diffad_operand *out);
+diffad_status plan_operand_out(diffad_emit *e, const diffad_node *n, int k, bool blocked);
 diffad_status plan_lay_out(diffad_plan *p);           /* memory.c: buffers and places */
 /* exec.c: enqueues launches [first, first + count) of a run. */
 diffad_status plan_enqueue(diffad_plan *p, int64_t first, int64_t count);

@@ -1,11 +1,11 @@
-/* stub_cl.c: an OpenCL without a driver. */
-#include "support/stub_cl.h"
+/* stub_cl.c: an OpenCL without a driver: faults, objects, buffers, programs, launches. */
+#include "support/stub_calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LAUNCHES = 1 << 16, MAX_STUB_DEVICES = 16 };
+enum { MAX_LAUNCHES = 1 << 16 };
 
 typedef enum kind { CONTEXT = 0x5701, QUEUE, BUFFER, PROGRAM, KERNEL, EVENT, KINDS } kind;
 
@@ -19,8 +19,6 @@ typedef struct object {
     struct object *of;          /* program of a kernel */
 } object;
 
-static stub_device device[MAX_STUB_DEVICES];
-static int         n_devices;
 static object     *objects;
 static int64_t     live, live_events, calls[STUB_CALLS + 1];
 static int         misuses;
@@ -90,21 +88,6 @@ void stub_reset(void)
     hook       = NULL;
 }
 
-stub_device stub_device_default(void)
-{
-    return (stub_device){ .platform = "Portable Computing Language", .name = "stub", .vendor = "none", .extensions = "cl_khr_fp64",
-                          .type = CL_DEVICE_TYPE_CPU, .is_unified = true, .global_mem = 1u << 30, .max_alloc = 1u << 28,
-                          .local_mem = 1u << 16, .max_group = 1024, .max_group_side = { 1024, 1024, 1024 },
-                          .max_parameter_bytes = 1024, .base_align_bits = 1024 };
-}
-
-void stub_devices(const stub_device *list, int count)
-{
-    n_devices = count;
-    if (count)
-        memcpy(device, list, (size_t)count * sizeof *list);
-}
-
 /* ---- what every entry does first ---- */
 
 static void complain(const char *what, stub_call call)
@@ -113,7 +96,7 @@ static void complain(const char *what, stub_call call)
     snprintf(misuse, sizeof misuse, "%s: %s", names[call], what);
 }
 
-static cl_int enter(stub_call call)
+cl_int stub_enter(stub_call call)
 {
     calls[call]++;
     calls[STUB_ANY]++;
@@ -172,7 +155,7 @@ static void *answer(object *o, cl_int code, cl_int *out)
 
 static cl_int drop(void *handle, kind k, stub_call call)
 {
-    const cl_int code = enter(call);
+    const cl_int code = stub_enter(call);
     object      *o    = handle;
     if (!is_alive(o, k, call))
         return CL_INVALID_VALUE;
@@ -184,129 +167,38 @@ static cl_int drop(void *handle, kind k, stub_call call)
     return code;
 }
 
-static cl_int give(const void *value, size_t have, size_t room, void *out, size_t *size)
-{
-    if (size)
-        *size = have;
-    if (out && room < have)
-        return CL_INVALID_VALUE;
-    if (out)
-        memcpy(out, value, have);
-    return CL_SUCCESS;
-}
-
-static cl_int give_text(const char *text, size_t room, void *out, size_t *size) { return give(text, strlen(text) + 1, room, out, size); }
-
-/* ---- platforms and devices: a platform is its first device, a device its row ---- */
-
-static cl_int CL_API_CALL GetPlatformIDs(cl_uint room, cl_platform_id *out, cl_uint *count)
-{
-    const cl_int code = enter(STUB_GetPlatformIDs);
-    cl_uint      n = 0;
-    if (code != CL_SUCCESS)
-        return code;
-    for (int i = 0; i < n_devices; i++)
-        if (i == 0 || strcmp(device[i].platform, device[i - 1].platform) != 0) {
-            if (out && n < room)
-                out[n] = (cl_platform_id)&device[i];
-            n++;
-        }
-    if (count)
-        *count = n;
-    return n ? CL_SUCCESS : -1001;
-}
-
-static cl_int CL_API_CALL GetPlatformInfo(cl_platform_id p, cl_platform_info what, size_t room, void *out, size_t *size)
-{
-    const cl_int code = enter(STUB_GetPlatformInfo);
-    if (code != CL_SUCCESS)
-        return code;
-    return what == CL_PLATFORM_NAME ? give_text(((stub_device *)p)->platform, room, out, size) : CL_INVALID_VALUE;
-}
-
-static cl_int CL_API_CALL GetDeviceIDs(cl_platform_id p, cl_device_type type, cl_uint room, cl_device_id *out, cl_uint *count)
-{
-    const cl_int code = enter(STUB_GetDeviceIDs);
-    cl_uint      n = 0;
-    if (code != CL_SUCCESS)
-        return code;
-    for (int i = 0; i < n_devices; i++)
-        if (strcmp(device[i].platform, ((stub_device *)p)->platform) == 0 && device[i].name && (device[i].type & type)) {
-            if (out && n < room)
-                out[n] = (cl_device_id)&device[i];
-            n++;
-        }
-    if (count)
-        *count = n;
-    return n ? CL_SUCCESS : CL_DEVICE_NOT_FOUND;
-}
-
-static cl_int number(uint64_t v, size_t bytes, size_t room, void *out, size_t *size)
-{
-    const uint32_t small = (uint32_t)v;
-    return bytes == 4 ? give(&small, 4, room, out, size) : give(&v, 8, room, out, size);
-}
-
-static cl_int CL_API_CALL GetDeviceInfo(cl_device_id id, cl_device_info what, size_t room, void *out, size_t *size)
-{
-    const stub_device *d    = (const stub_device *)id;
-    const cl_int       code = enter(STUB_GetDeviceInfo);
-    if (code != CL_SUCCESS)
-        return code;
-    switch (what) {
-    case CL_DEVICE_NAME: return give_text(d->name, room, out, size);
-    case CL_DEVICE_VENDOR: return give_text(d->vendor, room, out, size);
-    case CL_DRIVER_VERSION: return give_text("1.0", room, out, size);
-    case CL_DEVICE_VERSION: return give_text("OpenCL 1.2 stub", room, out, size);
-    case CL_DEVICE_EXTENSIONS: return give_text(d->extensions, room, out, size);
-    case CL_DEVICE_TYPE: return number(d->type, 8, room, out, size);
-    case CL_DEVICE_HOST_UNIFIED_MEMORY: return number(d->is_unified, 4, room, out, size);
-    case CL_DEVICE_VENDOR_ID: return number(0x1234, 4, room, out, size);
-    case CL_DEVICE_MAX_COMPUTE_UNITS: return number(2, 4, room, out, size);
-    case CL_DEVICE_GLOBAL_MEM_SIZE: return number(d->global_mem, 8, room, out, size);
-    case CL_DEVICE_MAX_MEM_ALLOC_SIZE: return number(d->max_alloc, 8, room, out, size);
-    case CL_DEVICE_LOCAL_MEM_SIZE: return number(d->local_mem, 8, room, out, size);
-    case CL_DEVICE_MAX_WORK_GROUP_SIZE: return number(d->max_group, 8, room, out, size);
-    case CL_DEVICE_MAX_WORK_ITEM_SIZES: return give(d->max_group_side, sizeof d->max_group_side, room, out, size);
-    case CL_DEVICE_MAX_PARAMETER_SIZE: return number(d->max_parameter_bytes, 8, room, out, size);
-    case CL_DEVICE_MEM_BASE_ADDR_ALIGN: return number(d->base_align_bits, 4, room, out, size);
-    case CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT: return number(8, 4, room, out, size);
-    default: return CL_INVALID_VALUE;
-    }
-}
-
 /* ---- context, queue, buffers ---- */
 
-static cl_context CL_API_CALL CreateContext(const cl_context_properties *p, cl_uint n, const cl_device_id *ids,
+static cl_context CL_API_CALL stub_CreateContext(const cl_context_properties *p, cl_uint n, const cl_device_id *ids,
                                             void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *), void *user, cl_int *out)
 {
-    const cl_int code = enter(STUB_CreateContext);
+    const cl_int code = stub_enter(STUB_CreateContext);
     (void)p, (void)n, (void)ids, (void)notify, (void)user;
     return answer(code == CL_SUCCESS ? make(CONTEXT, 0, NULL) : NULL, code, out);
 }
 
-static cl_int CL_API_CALL ReleaseContext(cl_context c) { return drop(c, CONTEXT, STUB_ReleaseContext); }
+static cl_int CL_API_CALL stub_ReleaseContext(cl_context c) { return drop(c, CONTEXT, STUB_ReleaseContext); }
 
-static cl_command_queue CL_API_CALL CreateCommandQueue(cl_context c, cl_device_id id, cl_command_queue_properties p, cl_int *out)
+static cl_command_queue CL_API_CALL stub_CreateCommandQueue(cl_context c, cl_device_id id, cl_command_queue_properties p, cl_int *out)
 {
-    const cl_int code = enter(STUB_CreateCommandQueue);
+    const cl_int code = stub_enter(STUB_CreateCommandQueue);
     (void)id, (void)p;
     is_alive(c, CONTEXT, STUB_CreateCommandQueue);
     return answer(code == CL_SUCCESS ? make(QUEUE, 0, NULL) : NULL, code, out);
 }
 
-static cl_int CL_API_CALL ReleaseCommandQueue(cl_command_queue q) { return drop(q, QUEUE, STUB_ReleaseCommandQueue); }
+static cl_int CL_API_CALL stub_ReleaseCommandQueue(cl_command_queue q) { return drop(q, QUEUE, STUB_ReleaseCommandQueue); }
 
-static cl_mem CL_API_CALL CreateBuffer(cl_context c, cl_mem_flags flags, size_t bytes, void *host, cl_int *out)
+static cl_mem CL_API_CALL stub_CreateBuffer(cl_context c, cl_mem_flags flags, size_t bytes, void *host, cl_int *out)
 {
-    const cl_int code = enter(STUB_CreateBuffer);
+    const cl_int code = stub_enter(STUB_CreateBuffer);
     (void)flags, (void)host;
     is_alive(c, CONTEXT, STUB_CreateBuffer);
     object *o = code == CL_SUCCESS && bytes < (size_t)1 << 40 ? make(BUFFER, bytes, NULL) : NULL;
     return answer(o, code == CL_SUCCESS && !o ? CL_MEM_OBJECT_ALLOCATION_FAILURE : code, out);
 }
 
-static cl_int CL_API_CALL ReleaseMemObject(cl_mem m) { return drop(m, BUFFER, STUB_ReleaseMemObject); }
+static cl_int CL_API_CALL stub_ReleaseMemObject(cl_mem m) { return drop(m, BUFFER, STUB_ReleaseMemObject); }
 
 /* A range of a buffer, or NULL. */
 static unsigned char *range(cl_mem m, size_t offset, size_t bytes, stub_call call)
@@ -330,10 +222,10 @@ static cl_int finish(cl_command_queue q, stub_call call, cl_event *event)
     return CL_SUCCESS;
 }
 
-static cl_int CL_API_CALL EnqueueWriteBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset, size_t bytes, const void *from,
+static cl_int CL_API_CALL stub_EnqueueWriteBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset, size_t bytes, const void *from,
                                              cl_uint n, const cl_event *list, cl_event *event)
 {
-    const cl_int   code = enter(STUB_EnqueueWriteBuffer);
+    const cl_int   code = stub_enter(STUB_EnqueueWriteBuffer);
     unsigned char *to   = code == CL_SUCCESS ? range(m, offset, bytes, STUB_EnqueueWriteBuffer) : NULL;
     (void)wait, (void)n, (void)list;
     if (to)
@@ -341,10 +233,10 @@ static cl_int CL_API_CALL EnqueueWriteBuffer(cl_command_queue q, cl_mem m, cl_bo
     return code != CL_SUCCESS ? code : to ? finish(q, STUB_EnqueueWriteBuffer, event) : CL_INVALID_VALUE;
 }
 
-static cl_int CL_API_CALL EnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset, size_t bytes, void *to, cl_uint n,
+static cl_int CL_API_CALL stub_EnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset, size_t bytes, void *to, cl_uint n,
                                             const cl_event *list, cl_event *event)
 {
-    const cl_int         code = enter(STUB_EnqueueReadBuffer);
+    const cl_int         code = stub_enter(STUB_EnqueueReadBuffer);
     const unsigned char *from = code == CL_SUCCESS ? range(m, offset, bytes, STUB_EnqueueReadBuffer) : NULL;
     (void)wait, (void)n, (void)list;
     if (from)
@@ -352,10 +244,10 @@ static cl_int CL_API_CALL EnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_boo
     return code != CL_SUCCESS ? code : from ? finish(q, STUB_EnqueueReadBuffer, event) : CL_INVALID_VALUE;
 }
 
-static cl_int CL_API_CALL EnqueueCopyBuffer(cl_command_queue q, cl_mem a, cl_mem b, size_t from, size_t to, size_t bytes, cl_uint n,
+static cl_int CL_API_CALL stub_EnqueueCopyBuffer(cl_command_queue q, cl_mem a, cl_mem b, size_t from, size_t to, size_t bytes, cl_uint n,
                                             const cl_event *list, cl_event *event)
 {
-    const cl_int code = enter(STUB_EnqueueCopyBuffer);
+    const cl_int code = stub_enter(STUB_EnqueueCopyBuffer);
     (void)n, (void)list;
     if (code != CL_SUCCESS)
         return code;
@@ -371,10 +263,10 @@ static cl_int CL_API_CALL EnqueueCopyBuffer(cl_command_queue q, cl_mem a, cl_mem
     return finish(q, STUB_EnqueueCopyBuffer, event);
 }
 
-static cl_int CL_API_CALL EnqueueFillBuffer(cl_command_queue q, cl_mem m, const void *pattern, size_t each, size_t offset, size_t bytes,
+static cl_int CL_API_CALL stub_EnqueueFillBuffer(cl_command_queue q, cl_mem m, const void *pattern, size_t each, size_t offset, size_t bytes,
                                             cl_uint n, const cl_event *list, cl_event *event)
 {
-    const cl_int   code = enter(STUB_EnqueueFillBuffer);
+    const cl_int   code = stub_enter(STUB_EnqueueFillBuffer);
     unsigned char *to   = code == CL_SUCCESS ? range(m, offset, bytes, STUB_EnqueueFillBuffer) : NULL;
     (void)n, (void)list;
     if (code != CL_SUCCESS)
@@ -390,18 +282,18 @@ static cl_int CL_API_CALL EnqueueFillBuffer(cl_command_queue q, cl_mem m, const 
 
 /* ---- programs and kernels: a binary is the source ---- */
 
-static cl_program CL_API_CALL CreateProgramWithSource(cl_context c, cl_uint n, const char **text, const size_t *length, cl_int *out)
+static cl_program CL_API_CALL stub_CreateProgramWithSource(cl_context c, cl_uint n, const char **text, const size_t *length, cl_int *out)
 {
-    const cl_int code = enter(STUB_CreateProgramWithSource);
+    const cl_int code = stub_enter(STUB_CreateProgramWithSource);
     (void)n, (void)length;
     is_alive(c, CONTEXT, STUB_CreateProgramWithSource);
     return answer(code == CL_SUCCESS ? make(PROGRAM, strlen(text[0]), text[0]) : NULL, code, out);
 }
 
-static cl_program CL_API_CALL CreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *ids, const size_t *length,
+static cl_program CL_API_CALL stub_CreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *ids, const size_t *length,
                                                       const unsigned char **binary, cl_int *status, cl_int *out)
 {
-    const cl_int code = enter(STUB_CreateProgramWithBinary);
+    const cl_int code = stub_enter(STUB_CreateProgramWithBinary);
     (void)n, (void)ids;
     is_alive(c, CONTEXT, STUB_CreateProgramWithBinary);
     if (status)
@@ -409,10 +301,10 @@ static cl_program CL_API_CALL CreateProgramWithBinary(cl_context c, cl_uint n, c
     return answer(code == CL_SUCCESS ? make(PROGRAM, length[0], binary[0]) : NULL, code, out);
 }
 
-static cl_int CL_API_CALL BuildProgram(cl_program p, cl_uint n, const cl_device_id *ids, const char *text,
+static cl_int CL_API_CALL stub_BuildProgram(cl_program p, cl_uint n, const cl_device_id *ids, const char *text,
                                        void(CL_CALLBACK *notify)(cl_program, void *), void *user)
 {
-    const cl_int code = enter(STUB_BuildProgram);
+    const cl_int code = stub_enter(STUB_BuildProgram);
     (void)n, (void)ids, (void)notify, (void)user;
     if (!is_alive(p, PROGRAM, STUB_BuildProgram))
         return CL_INVALID_PROGRAM;
@@ -420,35 +312,35 @@ static cl_int CL_API_CALL BuildProgram(cl_program p, cl_uint n, const cl_device_
     return code != CL_SUCCESS ? code : build_log ? CL_BUILD_PROGRAM_FAILURE : CL_SUCCESS;
 }
 
-static cl_int CL_API_CALL GetProgramBuildInfo(cl_program p, cl_device_id id, cl_program_build_info what, size_t room, void *out, size_t *size)
+static cl_int CL_API_CALL stub_GetProgramBuildInfo(cl_program p, cl_device_id id, cl_program_build_info what, size_t room, void *out, size_t *size)
 {
-    const cl_int code = enter(STUB_GetProgramBuildInfo);
+    const cl_int code = stub_enter(STUB_GetProgramBuildInfo);
     (void)id, (void)what;
     is_alive(p, PROGRAM, STUB_GetProgramBuildInfo);
-    return code != CL_SUCCESS ? code : give_text(build_log ? build_log : "", room, out, size);
+    return code != CL_SUCCESS ? code : stub_give_text(build_log ? build_log : "", room, out, size);
 }
 
-static cl_int CL_API_CALL GetProgramInfo(cl_program p, cl_program_info what, size_t room, void *out, size_t *size)
+static cl_int CL_API_CALL stub_GetProgramInfo(cl_program p, cl_program_info what, size_t room, void *out, size_t *size)
 {
-    const cl_int  code = enter(STUB_GetProgramInfo);
+    const cl_int  code = stub_enter(STUB_GetProgramInfo);
     const object *o = (const object *)p;
     if (!is_alive(o, PROGRAM, STUB_GetProgramInfo))
         return CL_INVALID_PROGRAM;
     if (code != CL_SUCCESS)
         return code;
     if (what == CL_PROGRAM_BINARY_SIZES)
-        return give(&o->bytes, sizeof o->bytes, room, out, size);
+        return stub_give(&o->bytes, sizeof o->bytes, room, out, size);
     if (what != CL_PROGRAM_BINARIES || room < sizeof(unsigned char *))
         return CL_INVALID_VALUE;
     memcpy(*(unsigned char **)out, o->data, o->bytes);
     return CL_SUCCESS;
 }
 
-static cl_int CL_API_CALL ReleaseProgram(cl_program p) { return drop(p, PROGRAM, STUB_ReleaseProgram); }
+static cl_int CL_API_CALL stub_ReleaseProgram(cl_program p) { return drop(p, PROGRAM, STUB_ReleaseProgram); }
 
-static cl_kernel CL_API_CALL CreateKernel(cl_program p, const char *name, cl_int *out)
+static cl_kernel CL_API_CALL stub_CreateKernel(cl_program p, const char *name, cl_int *out)
 {
-    const cl_int  code = enter(STUB_CreateKernel);
+    const cl_int  code = stub_enter(STUB_CreateKernel);
     const object *o = (const object *)p;
     if (!is_alive(o, PROGRAM, STUB_CreateKernel))
         return answer(NULL, CL_INVALID_PROGRAM, out);
@@ -459,31 +351,31 @@ static cl_kernel CL_API_CALL CreateKernel(cl_program p, const char *name, cl_int
     return answer(make(KERNEL, strlen(name), name), CL_SUCCESS, out);
 }
 
-static cl_int CL_API_CALL ReleaseKernel(cl_kernel k) { return drop(k, KERNEL, STUB_ReleaseKernel); }
+static cl_int CL_API_CALL stub_ReleaseKernel(cl_kernel k) { return drop(k, KERNEL, STUB_ReleaseKernel); }
 
-static cl_int CL_API_CALL SetKernelArg(cl_kernel k, cl_uint i, size_t bytes, const void *value)
+static cl_int CL_API_CALL stub_SetKernelArg(cl_kernel k, cl_uint i, size_t bytes, const void *value)
 {
-    const cl_int code = enter(STUB_SetKernelArg);
+    const cl_int code = stub_enter(STUB_SetKernelArg);
     if (i > 200 || bytes == 0 || !value)
         complain("an argument without value", STUB_SetKernelArg);
     return is_alive(k, KERNEL, STUB_SetKernelArg) ? code : CL_INVALID_KERNEL;
 }
 
-static cl_int CL_API_CALL GetKernelWorkGroupInfo(cl_kernel k, cl_device_id id, cl_kernel_work_group_info what, size_t room, void *out,
+static cl_int CL_API_CALL stub_GetKernelWorkGroupInfo(cl_kernel k, cl_device_id id, cl_kernel_work_group_info what, size_t room, void *out,
                                                  size_t *size)
 {
-    const cl_int       code = enter(STUB_GetKernelWorkGroupInfo);
+    const cl_int       code = stub_enter(STUB_GetKernelWorkGroupInfo);
     const stub_device *d = (const stub_device *)id;
     is_alive(k, KERNEL, STUB_GetKernelWorkGroupInfo);
     if (code != CL_SUCCESS)
         return code;
-    return what == CL_KERNEL_WORK_GROUP_SIZE ? number(d->kernel_group ? d->kernel_group : d->max_group, 8, room, out, size) : CL_INVALID_VALUE;
+    return what == CL_KERNEL_WORK_GROUP_SIZE ? stub_number(d->kernel_group ? d->kernel_group : d->max_group, 8, room, out, size) : CL_INVALID_VALUE;
 }
 
-static cl_int CL_API_CALL EnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint dims, const size_t *offset, const size_t *global,
+static cl_int CL_API_CALL stub_EnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint dims, const size_t *offset, const size_t *global,
                                                const size_t *local, cl_uint n, const cl_event *list, cl_event *event)
 {
-    const cl_int code = enter(STUB_EnqueueNDRangeKernel);
+    const cl_int code = stub_enter(STUB_EnqueueNDRangeKernel);
     (void)offset, (void)n, (void)list;
     if (!is_alive(k, KERNEL, STUB_EnqueueNDRangeKernel))
         return CL_INVALID_KERNEL;
@@ -503,37 +395,37 @@ static cl_int CL_API_CALL EnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, 
 
 /* ---- waiting and events ---- */
 
-static cl_int CL_API_CALL Flush(cl_command_queue q)
+static cl_int CL_API_CALL stub_Flush(cl_command_queue q)
 {
-    const cl_int code = enter(STUB_Flush);
+    const cl_int code = stub_enter(STUB_Flush);
     return is_alive(q, QUEUE, STUB_Flush) ? code : CL_INVALID_COMMAND_QUEUE;
 }
 
-static cl_int CL_API_CALL Finish(cl_command_queue q)
+static cl_int CL_API_CALL stub_Finish(cl_command_queue q)
 {
-    const cl_int code = enter(STUB_Finish);
+    const cl_int code = stub_enter(STUB_Finish);
     return is_alive(q, QUEUE, STUB_Finish) ? code : CL_INVALID_COMMAND_QUEUE;
 }
 
-static cl_int CL_API_CALL GetEventProfilingInfo(cl_event e, cl_profiling_info what, size_t room, void *out, size_t *size)
+static cl_int CL_API_CALL stub_GetEventProfilingInfo(cl_event e, cl_profiling_info what, size_t room, void *out, size_t *size)
 {
-    const cl_int code = enter(STUB_GetEventProfilingInfo);
+    const cl_int code = stub_enter(STUB_GetEventProfilingInfo);
     if (!is_alive(e, EVENT, STUB_GetEventProfilingInfo))
         return CL_INVALID_EVENT;
-    return code != CL_SUCCESS ? code : number(what == CL_PROFILING_COMMAND_END ? 3000 : 1000, 8, room, out, size);
+    return code != CL_SUCCESS ? code : stub_number(what == CL_PROFILING_COMMAND_END ? 3000 : 1000, 8, room, out, size);
 }
 
-static cl_int CL_API_CALL ReleaseEvent(cl_event e) { return drop(e, EVENT, STUB_ReleaseEvent); }
+static cl_int CL_API_CALL stub_ReleaseEvent(cl_event e) { return drop(e, EVENT, STUB_ReleaseEvent); }
 
-static cl_int CL_API_CALL WaitForEvents(cl_uint n, const cl_event *list)
+static cl_int CL_API_CALL stub_WaitForEvents(cl_uint n, const cl_event *list)
 {
     (void)n, (void)list;
-    return enter(STUB_WaitForEvents);
+    return stub_enter(STUB_WaitForEvents);
 }
 
 void stub_install(void)
 {
-#define ENTRY(name) .name = name,
+#define ENTRY(name) .name = stub_##name,
     diffad_cl = (diffad_cl_table){ DIFFAD_CL_FUNCTIONS(ENTRY) };
 #undef ENTRY
     const stub_device one = stub_device_default();
