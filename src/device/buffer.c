@@ -8,10 +8,12 @@ diffad_status diffad_buffer_create(diffad_device *dev, size_t bytes, cl_mem *out
         bytes = 4;
     DIFFAD_TRY(diffad_device_usable(dev));
     if (bytes > dev->caps.max_alloc)
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s allows buffers up to %.0f MiB, %.0f MiB are needed: use a smaller batch or picture",
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY,
+                    "%s allows buffers up to %.0f MiB, %.0f MiB are needed: use a smaller batch or picture",
                     dev->caps.name, (double)dev->caps.max_alloc * mib, (double)bytes * mib);
     if (dev->bytes > dev->caps.global_mem || bytes > dev->caps.global_mem - dev->bytes)
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s has %.0f MiB, %.0f MiB are held and %.0f MiB more are needed: use a smaller batch",
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY,
+                    "%s has %.0f MiB, %.0f MiB are held and %.0f MiB more are needed: use a smaller batch",
                     dev->caps.name, (double)dev->caps.global_mem * mib, (double)dev->bytes * mib, (double)bytes * mib);
     cl_int code;
     cl_mem m = diffad_cl.CreateBuffer(dev->context, CL_MEM_READ_WRITE, bytes, NULL, &code);

@@ -70,15 +70,17 @@ static diffad_status choose_named(const diffad_caps *list, int count, const char
         return DIFFAD_OK;
     }
     describe(list, count, matches ? which : NULL, names, sizeof names);
-    DIFFAD_FAIL(DIFFAD_ERR_USAGE, "device \"%.100s\" fits %s: choose by id from %s", which, matches ? "several" : "none", names);
+    DIFFAD_FAIL(DIFFAD_ERR_USAGE, "device \"%.100s\" fits %s: choose by id from %s", which,
+                matches ? "several" : "none", names);
 }
 
 static diffad_status choose(const diffad_caps *list, int count, const char *which, int *out)
 {
-    static const diffad_device_kind order[] = { DIFFAD_DEVICE_GPU, DIFFAD_DEVICE_INTEGRATED, DIFFAD_DEVICE_CPU, DIFFAD_DEVICE_OTHER };
+    static const diffad_device_kind order[] = { DIFFAD_DEVICE_GPU, DIFFAD_DEVICE_INTEGRATED, DIFFAD_DEVICE_CPU,
+                                                DIFFAD_DEVICE_OTHER };
     if (count == 0)
-        DIFFAD_FAIL(DIFFAD_ERR_NO_DEVICE, "no OpenCL device: install a driver (on Debian pocl-opencl-icd runs on the CPU) and look "
-                    "with `diffad doctor`");
+        DIFFAD_FAIL(DIFFAD_ERR_NO_DEVICE, "no OpenCL device: install a driver (on Debian pocl-opencl-icd runs on the "
+                    "CPU) and look with `diffad doctor`");
     if (which && *which)
         return choose_named(list, count, which, out);
     for (size_t k = 0; k < sizeof order / sizeof order[0]; k++)
@@ -181,7 +183,8 @@ void diffad_device_close(diffad_device *dev)
             diffad_cl.ReleaseContext(dev->context);
     }
     if (dev->live != 0)
-        diffad_log(DIFFAD_LOG_WARNING, "device %s: %lld OpenCL objects still alive at close", dev->caps.name, (long long)dev->live);
+        diffad_log(DIFFAD_LOG_WARNING, "device %s: %lld OpenCL objects still alive at close", dev->caps.name,
+                   (long long)dev->live);
     diffad_release(dev);
 }
 

@@ -85,7 +85,7 @@ static void read_caps(cl_platform_id p, cl_device_id d, int pi, int di, diffad_c
         for (int i = 0; i < 3; i++)
             c->max_group_side[i] = sides[i];
     c->max_parameter_bytes = device_number(d, CL_DEVICE_MAX_PARAMETER_SIZE);
-    c->base_align    = (uint32_t)device_number(d, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8;      /* the query answers in bits */
+    c->base_align = (uint32_t)device_number(d, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8; /* the query answers in bits */
     c->native_float  = (uint32_t)device_number(d, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
     c->has_fp16      = strstr(extensions, "cl_khr_fp16") != NULL;
     c->has_fp64      = strstr(extensions, "cl_khr_fp64") != NULL;
@@ -105,7 +105,8 @@ static void scan_platform(cl_platform_id p, int index, found *f)
     const cl_int code = diffad_cl.GetDeviceIDs(p, CL_DEVICE_TYPE_ALL, MAX_DEVICES, d, &n);
     if (code != CL_SUCCESS) {
         if (code != CL_DEVICE_NOT_FOUND)
-            diffad_log(DIFFAD_LOG_WARNING, "platform %d lists no devices: %s (%d)", index, diffad_cl_error_name(code), (int)code);
+            diffad_log(DIFFAD_LOG_WARNING, "platform %d lists no devices: %s (%d)", index, diffad_cl_error_name(code),
+                       (int)code);
         return;
     }
     for (cl_uint k = 0; k < n && k < MAX_DEVICES && f->count < MAX_DEVICES; k++, f->count++) {
@@ -130,7 +131,8 @@ diffad_status diffad_platform_scan(diffad_caps **list, cl_platform_id **platform
     atomic_store(&is_used, true);
     const cl_int code = diffad_cl.GetPlatformIDs(MAX_PLATFORMS, p, &n);
     if (code != CL_SUCCESS && code != PLATFORM_NOT_FOUND)
-        diffad_log(DIFFAD_LOG_WARNING, "no platforms: %s (%d): %s", diffad_cl_error_name(code), (int)code, diffad_cl_error_hint(code));
+        diffad_log(DIFFAD_LOG_WARNING, "no platforms: %s (%d): %s", diffad_cl_error_name(code), (int)code,
+                   diffad_cl_error_hint(code));
     for (cl_uint i = 0; code == CL_SUCCESS && i < n && i < MAX_PLATFORMS; i++)
         scan_platform(p[i], (int)i, &f);
     *list      = f.caps;

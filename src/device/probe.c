@@ -1,6 +1,6 @@
-/* probe.c: a device of an unknown platform is tried in a child process first. Drivers crash, hang or compute nonsense in their
- * first kernel; in a child that is a refusal with a reason. The child goes the whole way: list, open, build, launch, read.
- * DIFFAD_PROBE is the time limit in seconds; 0: no probe. */
+/* probe.c: a device of an unknown platform is tried in a child process first. Drivers crash, hang or compute nonsense
+ * in their first kernel; in a child that is a refusal with a reason. The child goes the whole way: list, open, build,
+ * launch, read. DIFFAD_PROBE is the time limit in seconds; 0: no probe. */
 #include "base/sys.h"
 #include "base/text.h"
 #include "device/device.h"
@@ -44,8 +44,10 @@ static cl_int run_kernel(const trial *t, diffad_device *dev, float *x, float *y)
     if (code != CL_SUCCESS)
         return code;
     doing(t, "building a kernel on");
-    const cl_program program = diffad_cl.CreateProgramWithSource(dev->context, 1, (const char **)(uintptr_t)&source, NULL, &code);
-    if (code != CL_SUCCESS || (code = diffad_cl.BuildProgram(program, 1, &dev->id, "-cl-std=CL1.2", NULL, NULL)) != CL_SUCCESS)
+    const cl_program program =
+        diffad_cl.CreateProgramWithSource(dev->context, 1, (const char **)(uintptr_t)&source, NULL, &code);
+    if (code != CL_SUCCESS ||
+        (code = diffad_cl.BuildProgram(program, 1, &dev->id, "-cl-std=CL1.2", NULL, NULL)) != CL_SUCCESS)
         return code;
     const cl_kernel kernel = diffad_cl.CreateKernel(program, "probe", &code);
     if (code != CL_SUCCESS)
@@ -53,7 +55,8 @@ static cl_int run_kernel(const trial *t, diffad_device *dev, float *x, float *y)
     doing(t, "running a kernel on");
     if ((code = diffad_cl.SetKernelArg(kernel, 0, sizeof in, &in)) != CL_SUCCESS ||
         (code = diffad_cl.SetKernelArg(kernel, 1, sizeof out, &out)) != CL_SUCCESS ||
-        (code = diffad_cl.EnqueueNDRangeKernel(dev->queue, kernel, 1, NULL, &global, &local, 0, NULL, NULL)) != CL_SUCCESS)
+        (code = diffad_cl.EnqueueNDRangeKernel(dev->queue, kernel, 1, NULL, &global, &local, 0, NULL, NULL)) !=
+            CL_SUCCESS)
         return code;
     return diffad_cl.EnqueueReadBuffer(dev->queue, out, CL_TRUE, 0, bytes, y, 0, NULL, NULL);
 }
@@ -153,6 +156,8 @@ diffad_status diffad_probe(const char *which)
         snprintf(how, sizeof how, " did not end within %lld s", (long long)seconds);
     else if (end > 0)
         snprintf(how, sizeof how, " crashed with signal %d", end);
-    DIFFAD_FAIL(DIFFAD_ERR_DEVICE, "device refused: %s%s: update its driver, choose another with DIFFAD_DEVICE, or set DIFFAD_PROBE=0 "
-                "to use it all the same", text, how);
+    DIFFAD_FAIL(DIFFAD_ERR_DEVICE,
+                "device refused: %s%s: update its driver, choose another with DIFFAD_DEVICE, or set DIFFAD_PROBE=0 "
+                "to use it all the same",
+                text, how);
 }

@@ -14,13 +14,14 @@ static void plain_layout(diffad_caps *caps) { caps->block = 1; }
 static void no_fp16(diffad_caps *caps) { caps->has_fp16 = false; }
 
 static const quirk quirks[] = {
-    { "rusticl", NULL, plain_layout, "Mesa 22.3 computes channel-blocked convolutions wrongly on llvmpipe (error 0.6)" },
+    { "rusticl", NULL, plain_layout,
+      "Mesa 22.3 computes channel-blocked convolutions wrongly on llvmpipe (error 0.6)" },
     { "Clover", NULL, no_fp16, "clover has no complete half support" },
 };
 
 /* Drivers in wide use that return errors; others have crashed or hung in the first call (see probe.c). */
-static const char *const trusted[] = { "Portable Computing Language", "NVIDIA CUDA", "AMD Accelerated Parallel Processing", "Intel(R) OpenCL",
-                                       "Apple" };
+static const char *const trusted[] = { "Portable Computing Language", "NVIDIA CUDA",
+                                       "AMD Accelerated Parallel Processing", "Intel(R) OpenCL", "Apple" };
 
 bool diffad_quirks_is_trusted(const diffad_caps *caps)
 {

@@ -60,9 +60,11 @@ void diffad_graph_grad(diffad_graph *g, diffad_val of, diffad_val seed, const di
         return;
     const diffad_shape shape = *diffad_val_shape(g, of);
     if (of.id >= g->n_values || seed.id >= g->n_values || diffad_val_type(g, of) != DIFFAD_F32 ||
-        (seed.id >= 0 && (diffad_val_type(g, seed) != DIFFAD_F32 || !diffad_shape_equal(diffad_val_shape(g, seed), &shape)))) {
+        (seed.id >= 0 &&
+         (diffad_val_type(g, seed) != DIFFAD_F32 || !diffad_shape_equal(diffad_val_shape(g, seed), &shape)))) {
         char a[64], b[64];
-        diffad_graph_fail(g, DIFFAD_ERR_SHAPE, "gradient: of %s %s with seed %s: both are f32 of one shape and of this graph",
+        diffad_graph_fail(g, DIFFAD_ERR_SHAPE,
+                          "gradient: of %s %s with seed %s: both are f32 of one shape and of this graph",
                           diffad_dtype_name(diffad_val_type(g, of)), diffad_shape_text(&shape, a, sizeof a),
                           diffad_shape_text(diffad_val_shape(g, seed), b, sizeof b));
         return;

@@ -1,5 +1,6 @@
-/* check.c: DIFFAD_CHECK=1: after each node of a run its outputs are read back, searched for not-a-numbers and compared with
- * the node's double reference on the same inputs. The first offender is the error. Slow; nothing shares memory meanwhile. */
+/* check.c: DIFFAD_CHECK=1: after each node of a run its outputs are read back, searched for not-a-numbers and compared
+ * with the node's double reference on the same inputs. The first offender is the error. Slow; nothing shares memory
+ * meanwhile. */
 #include "base/sys.h"
 #include "base/text.h"
 #include "graph/plan.h"
@@ -8,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The error bounds of ops hold for their cases; real data may cancel more. A wrong kernel is off by far more than that. */
+/* The error bounds of ops hold for their cases; real data may cancel more, a wrong kernel is off by far more. */
 enum { SLACK = 20 };
 static const double FLOOR = 1e-4;
 
@@ -22,7 +23,8 @@ typedef struct trial {
 
 /* ---- values from the device ---- */
 
-static void convert(const diffad_value *v, const diffad_operand *o, const unsigned char *raw, const float *f32, double *out)
+static void convert(const diffad_value *v, const diffad_operand *o, const unsigned char *raw, const float *f32,
+                    double *out)
 {
     const int64_t count = diffad_numel(v), c = diffad_side(v, 1), hw = count / (diffad_side(v, 0) * c);
     const int64_t blocks = (c + o->block - 1) / o->block;
@@ -52,7 +54,9 @@ static diffad_status read_value(diffad_plan *p, const diffad_value *v, double **
     diffad_status  st  = raw && f32 && x ? plan_read(p, &p->place[o->mem], o->offset * (int64_t)each, bytes, raw)
                                          : diffad_fail(DIFFAD_ERR_MEMORY, "check: no host memory");
     if (st == DIFFAD_OK) {
-        const diffad_file_tensor t = { .name = "", .type = v->type, .shape = { 1, { count } }, .data = raw, .bytes = (int64_t)bytes };
+        const diffad_file_tensor t = {
+            .name = "", .type = v->type, .shape = { 1, { count } }, .data = raw, .bytes = (int64_t)bytes
+        };
         st = diffad_file_to_f32(&t, f32, count);
     }
     if (st == DIFFAD_OK) {
@@ -91,13 +95,14 @@ static diffad_status find_nan(const trial *t, const diffad_value *v, const doubl
     for (int64_t i = 0; i < diffad_numel(v); i++)
         if (isnan(x[i])) {
             describe(t, who, sizeof who);
-            DIFFAD_FAIL(DIFFAD_ERR_NUMERICS, "%s: not a number in %s %d%s%s at %s", who, role, index, v->name ? " " : "",
-                        v->name ? v->name : "", position(v, i, where, sizeof where));
+            DIFFAD_FAIL(DIFFAD_ERR_NUMERICS, "%s: not a number in %s %d%s%s at %s", who, role, index,
+                        v->name ? " " : "", v->name ? v->name : "", position(v, i, where, sizeof where));
         }
     return DIFFAD_OK;
 }
 
-static diffad_status compare(const trial *t, const diffad_value *v, const double *got, const double *want, const char *role, int index)
+static diffad_status compare(const trial *t, const diffad_value *v, const double *got, const double *want,
+                             const char *role, int index)
 {
     double  scale = 0, worst = -1;
     int64_t at = 0;
@@ -115,7 +120,8 @@ static diffad_status compare(const trial *t, const diffad_value *v, const double
     if (worst <= relative * scale + (relative > 0 ? 1e-30 : 0))
         return DIFFAD_OK;
     describe(t, who, sizeof who);
-    DIFFAD_FAIL(DIFFAD_ERR_NUMERICS, "%s: %s %d is %.9g at %s, its reference %.9g; largest value %.3g, allowed error %.1e of it", who, role,
+    DIFFAD_FAIL(DIFFAD_ERR_NUMERICS,
+                "%s: %s %d is %.9g at %s, its reference %.9g; largest value %.3g, allowed error %.1e of it", who, role,
                 index, got[at], position(v, at, where, sizeof where), want[at], scale, relative);
 }
 

@@ -9,8 +9,11 @@ static double step_us(const diffad_plan *p, const plan_step *s)
     double us = 0;
     for (int64_t i = s->first; p->event && i < s->first + s->count; i++) {
         cl_ulong start = 0, end = 0;
-        if (p->event[i] && diffad_cl.GetEventProfilingInfo(p->event[i], CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) == CL_SUCCESS &&
-            diffad_cl.GetEventProfilingInfo(p->event[i], CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) == CL_SUCCESS)
+        if (p->event[i] &&
+            diffad_cl.GetEventProfilingInfo(p->event[i], CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) ==
+                CL_SUCCESS &&
+            diffad_cl.GetEventProfilingInfo(p->event[i], CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) ==
+                CL_SUCCESS)
             us += (double)(end - start) * 1e-3;
     }
     return us;
@@ -39,7 +42,8 @@ static void dump_step(const diffad_plan *p, const plan_step *s, double total_us,
                      n->op->n_out ? diffad_shape_text(&n->out[0]->shape, shape, sizeof shape) : "");
     for (int64_t i = s->first; i < s->first + s->count && i < s->first + 4; i++) {
         const diffad_launch *l = &p->frozen[i].launch;
-        diffad_text_addf(t, " %s(%lldx%lldx%lld)", l->kernel, (long long)l->items[0], (long long)l->items[1], (long long)l->items[2]);
+        diffad_text_addf(t, " %s(%lldx%lldx%lld)", l->kernel, (long long)l->items[0], (long long)l->items[1],
+                         (long long)l->items[2]);
     }
     diffad_text_addf(t, "%s MFLOP=%.3f MB=%.3f", s->count > 4 ? " ..." : "", c.flops * 1e-6, c.bytes * 1e-6);
     if (total_us > 0) {
@@ -59,9 +63,9 @@ char *diffad_plan_dump(const diffad_plan *p)
         total += step_us(p, &p->step[i]);
     for (int64_t i = 0; i < p->n_steps; i++)
         dump_step(p, &p->step[i], total, &t);
-    diffad_text_addf(&t, "%lld nodes, %lld launches, %.1f MiB shared, %.1f MiB fixed, %.3f GFLOP\n", (long long)p->n_steps,
-                     (long long)p->n_launches, (double)p->shared_bytes / (1 << 20), (double)p->fixed_bytes / (1 << 20),
-                     diffad_plan_flops(p) * 1e-9);
+    diffad_text_addf(&t, "%lld nodes, %lld launches, %.1f MiB shared, %.1f MiB fixed, %.3f GFLOP\n",
+                     (long long)p->n_steps, (long long)p->n_launches, (double)p->shared_bytes / (1 << 20),
+                     (double)p->fixed_bytes / (1 << 20), diffad_plan_flops(p) * 1e-9);
     if (t.failed)
         diffad_text_release(&t);
     return t.s;
@@ -72,7 +76,8 @@ char *diffad_plan_ways(const diffad_plan *p)
     diffad_text t = { 0 };
     for (int64_t i = 0; i < p->n_steps; i++)
         if (p->step[i].way)
-            diffad_text_addf(&t, "%s%s:%s", t.length ? "," : "", p->graph->node[p->step[i].node]->op->name, p->step[i].way->name);
+            diffad_text_addf(&t, "%s%s:%s", t.length ? "," : "", p->graph->node[p->step[i].node]->op->name,
+                             p->step[i].way->name);
     diffad_text_add(&t, "");
     if (t.failed)
         diffad_text_release(&t);
@@ -91,14 +96,18 @@ diffad_status diffad_plan_trace(const diffad_plan *p, const char *path)
     for (int64_t i = 0; i < p->n_steps; i++)
         for (int64_t k = p->step[i].first; k < p->step[i].first + p->step[i].count; k++) {
             cl_ulong start = 0, end = 0;
-            if (!p->event[k] || diffad_cl.GetEventProfilingInfo(p->event[k], CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) != CL_SUCCESS ||
-                diffad_cl.GetEventProfilingInfo(p->event[k], CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) != CL_SUCCESS)
+            if (!p->event[k] ||
+                diffad_cl.GetEventProfilingInfo(p->event[k], CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) !=
+                    CL_SUCCESS ||
+                diffad_cl.GetEventProfilingInfo(p->event[k], CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) !=
+                    CL_SUCCESS)
                 continue;
             if (first)
                 origin = start;
-            diffad_writer_printf(&w, "%s{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":0,\"tid\":0,\"ts\":%.3f,\"dur\":%.3f}",
-                                 first ? "" : ",\n", p->frozen[k].launch.kernel, p->graph->node[p->step[i].node]->op->name,
-                                 (double)(start - origin) * 1e-3, (double)(end - start) * 1e-3);
+            diffad_writer_printf(
+                &w, "%s{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":0,\"tid\":0,\"ts\":%.3f,\"dur\":%.3f}",
+                first ? "" : ",\n", p->frozen[k].launch.kernel, p->graph->node[p->step[i].node]->op->name,
+                (double)(start - origin) * 1e-3, (double)(end - start) * 1e-3);
             first = false;
         }
     diffad_writer_printf(&w, "\n]\n");

@@ -26,8 +26,14 @@ static void add_operand(diffad_launch *l, const diffad_operand *o, diffad_access
 
 void diffad_emit_in(diffad_launch *l, const diffad_emit *e, int i) { add_operand(l, &e->in[i], DIFFAD_READ); }
 void diffad_emit_out(diffad_launch *l, const diffad_emit *e, int k) { add_operand(l, &e->out[k], DIFFAD_WRITE); }
-void diffad_emit_in_written(diffad_launch *l, const diffad_emit *e, int i) { add_operand(l, &e->in[i], DIFFAD_READ_WRITE); }
-void diffad_emit_out_updated(diffad_launch *l, const diffad_emit *e, int k) { add_operand(l, &e->out[k], DIFFAD_READ_WRITE); }
+void diffad_emit_in_written(diffad_launch *l, const diffad_emit *e, int i)
+{
+    add_operand(l, &e->in[i], DIFFAD_READ_WRITE);
+}
+void diffad_emit_out_updated(diffad_launch *l, const diffad_emit *e, int k)
+{
+    add_operand(l, &e->out[k], DIFFAD_READ_WRITE);
+}
 
 void diffad_emit_in_or(diffad_launch *l, const diffad_emit *e, int i, int other)
 {
@@ -39,8 +45,12 @@ diffad_status plan_new_mem(diffad_plan *p, plan_mem_kind kind, int64_t bytes, in
     if (!diffad_grow(&p->mem, p->n_mems, &p->cap_mems, sizeof *p->mem))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
     *out = (int32_t)p->n_mems;
-    p->mem[p->n_mems++] = (plan_mem){ .kind = kind, .bytes = diffad_round_up(bytes > 0 ? bytes : 4, 4), .element = (uint8_t)element,
-                                      .first = -1, .last = -1, .value = value };
+    p->mem[p->n_mems++] = (plan_mem){ .kind = kind,
+                                      .bytes = diffad_round_up(bytes > 0 ? bytes : 4, 4),
+                                      .element = (uint8_t)element,
+                                      .first = -1,
+                                      .last = -1,
+                                      .value = value };
     return DIFFAD_OK;
 }
 
@@ -62,7 +72,8 @@ diffad_status plan_add_launch(diffad_plan *p, const diffad_launch *l)
         if (l->arg[i].kind != DIFFAD_ARG_MEM)
             continue;
         if (pro && p->mem[l->arg[i].mem].kind == PLAN_MEM_TEMP)
-            DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "kernel %s: packing touches memory that is shared with other nodes", l->kernel);
+            DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "kernel %s: packing touches memory that is shared with other nodes",
+                        l->kernel);
         if (!pro)
             touch(&p->mem[l->arg[i].mem], (int32_t)*count);
     }
@@ -73,21 +84,25 @@ diffad_status plan_add_launch(diffad_plan *p, const diffad_launch *l)
 diffad_status diffad_emit_launch(diffad_emit *e, const diffad_launch *l)
 {
     if (l->is_overfull)
-        DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "kernel %s: an operand is missing, or there are too many arguments", l->kernel);
+        DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "kernel %s: an operand is missing, or there are too many arguments",
+                    l->kernel);
     return plan_add_launch(e->plan, l);
 }
 
 diffad_status diffad_emit_scratch(diffad_emit *e, int64_t count, int element, int32_t *mem)
 {
-    return plan_new_mem(e->plan, e->plan->is_packing ? PLAN_MEM_PACK : PLAN_MEM_TEMP, count * element, element, -1, mem);
+    return plan_new_mem(e->plan, e->plan->is_packing ? PLAN_MEM_PACK : PLAN_MEM_TEMP, count * element, element, -1,
+                        mem);
 }
 
-diffad_status diffad_emit_pack(diffad_emit *e, const diffad_node *n, int i, const char *key, int64_t count, int32_t *mem, bool *fresh)
+diffad_status diffad_emit_pack(diffad_emit *e, const diffad_node *n, int i, const char *key, int64_t count,
+                               int32_t *mem, bool *fresh)
 {
     diffad_plan        *p = e->plan;
     const diffad_value *v = n->in[i], *root = p->graph->value[p->value[v->id].root];
     *fresh = true;
-    if (root->kind != DIFFAD_VALUE_BOUND || p->value[root->id].is_written ||      /* changes within the run: packed in its place */
+    if (root->kind != DIFFAD_VALUE_BOUND ||
+        p->value[root->id].is_written || /* changes within the run: packed in its place */
         p->mem[e->in[i].mem].kind != PLAN_MEM_FIXED)
         return plan_new_mem(p, PLAN_MEM_TEMP, count * 4, 4, -1, mem);
     for (int64_t k = 0; k < p->n_packs; k++)
@@ -115,13 +130,15 @@ void diffad_emit_pack_end(diffad_emit *e)
     p->pack[p->n_packs - 1].count = p->n_prologue - p->pack[p->n_packs - 1].first;
 }
 
-diffad_status diffad_emit_reorder(diffad_emit *e, const diffad_value *v, const diffad_operand *from, const diffad_operand *to)
+diffad_status diffad_emit_reorder(diffad_emit *e, const diffad_value *v, const diffad_operand *from,
+                                  const diffad_operand *to)
 {
     const int64_t n = diffad_side(v, 0), c = diffad_side(v, 1), hw = diffad_numel(v) / (n * c);
     if (from->block == to->block) {
         const size_t  bytes = diffad_dtype_bytes(v->type);
-        diffad_launch l = diffad_launch_copy(from->mem, from->offset * (int64_t)bytes, to->mem, to->offset * (int64_t)bytes,
-                                             diffad_round_up(diffad_layout_count(v, from->block) * (int64_t)bytes, 4));
+        diffad_launch l =
+            diffad_launch_copy(from->mem, from->offset * (int64_t)bytes, to->mem, to->offset * (int64_t)bytes,
+                               diffad_round_up(diffad_layout_count(v, from->block) * (int64_t)bytes, 4));
         return diffad_emit_launch(e, &l);
     }
     const bool    to_blocked = to->block > 1;
@@ -140,7 +157,10 @@ diffad_status diffad_emit_reorder(diffad_emit *e, const diffad_value *v, const d
 
 typedef struct gemm_user { diffad_emit *e; const diffad_node *n; int a, b; } gemm_user;
 
-static diffad_status gemm_launch(void *user, const diffad_launch *l) { return diffad_emit_launch(((gemm_user *)user)->e, l); }
+static diffad_status gemm_launch(void *user, const diffad_launch *l)
+{
+    return diffad_emit_launch(((gemm_user *)user)->e, l);
+}
 static void          gemm_pack_end(void *user) { diffad_emit_pack_end(((gemm_user *)user)->e); }
 
 static diffad_status gemm_scratch(void *user, int64_t count, int32_t *mem)
@@ -153,7 +173,8 @@ static diffad_status gemm_pack(void *user, char operand, const char *key, int64_
     const gemm_user *u     = user;
     const int        input = operand == 'a' ? u->a : u->b;
     *fresh = true;
-    return input < 0 ? diffad_emit_scratch(u->e, count, 4, mem) : diffad_emit_pack(u->e, u->n, input, key, count, mem, fresh);
+    return input < 0 ? diffad_emit_scratch(u->e, count, 4, mem)
+                     : diffad_emit_pack(u->e, u->n, input, key, count, mem, fresh);
 }
 
 diffad_status diffad_emit_gemm(diffad_emit *e, const diffad_node *n, const diffad_gemm *g, int a, int b)

@@ -32,7 +32,9 @@ static diffad_status enqueue_traced(diffad_plan *p, int64_t i, cl_event *event)
     diffad_status st = diffad_frozen_enqueue(p->dev, &p->frozen[i], p->place, event);
     if (st == DIFFAD_OK)
         st = diffad_device_wait(p->dev);
-    return st == DIFFAD_OK ? st : diffad_fail_context(st, "launch %lld, kernel %s of %s", (long long)i, l->kernel, l->program);
+    return st == DIFFAD_OK
+               ? st
+               : diffad_fail_context(st, "launch %lld, kernel %s of %s", (long long)i, l->kernel, l->program);
 }
 
 diffad_status plan_enqueue(diffad_plan *p, int64_t first, int64_t count)
@@ -44,7 +46,8 @@ diffad_status plan_enqueue(diffad_plan *p, int64_t first, int64_t count)
             diffad_cl.ReleaseEvent(*event);
         if (event)
             *event = NULL;
-        DIFFAD_TRY(is_traced ? enqueue_traced(p, i, event) : diffad_frozen_enqueue(p->dev, &p->frozen[i], p->place, event));
+        DIFFAD_TRY(is_traced ? enqueue_traced(p, i, event)
+                             : diffad_frozen_enqueue(p->dev, &p->frozen[i], p->place, event));
     }
     return DIFFAD_OK;
 }
@@ -74,7 +77,8 @@ static void count_writes(diffad_plan *p)
 diffad_status diffad_plan_run(diffad_plan *p)
 {
     DIFFAD_TRY(diffad_device_usable(p->dev));
-    if (p->dev->has_profiling && !p->event && !(p->event = diffad_alloc_array((size_t)p->n_launches + 1, sizeof *p->event)))
+    if (p->dev->has_profiling && !p->event &&
+        !(p->event = diffad_alloc_array((size_t)p->n_launches + 1, sizeof *p->event)))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "profile: no host memory");
     DIFFAD_TRY(run_packs(p));
     count_writes(p);
@@ -89,8 +93,11 @@ diffad_status diffad_plan_run(diffad_plan *p)
 diffad_status plan_read(diffad_plan *p, const diffad_place *from, int64_t before, size_t bytes, void *to)
 {
     DIFFAD_TRY(diffad_device_usable(p->dev));
-    return diffad_device_check(p->dev, diffad_cl.EnqueueReadBuffer(p->dev->queue, from->buffer, CL_TRUE,
-                                                                  (size_t)((int64_t)from->offset + before), bytes, to, 0, NULL, NULL), "read");
+    return diffad_device_check(p->dev,
+                               diffad_cl.EnqueueReadBuffer(p->dev->queue, from->buffer, CL_TRUE,
+                                                           (size_t)((int64_t)from->offset + before), bytes, to, 0, NULL,
+                                                           NULL),
+                               "read");
 }
 
 static void name_value(const diffad_plan *p, int64_t mem, char *where, size_t bytes)

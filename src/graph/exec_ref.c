@@ -15,7 +15,8 @@ static diffad_status run_node(const diffad_graph *g, const diffad_node *n, doubl
             DIFFAD_FAIL(DIFFAD_ERR_USAGE, "reference: %s has no data for input %d (%s)", n->op->name, i,
                         n->in[i]->name ? n->in[i]->name : "");
     for (int k = 0; k < n->op->n_out; k++) {
-        if (!data[n->y[k].id] && !(data[n->y[k].id] = diffad_alloc_array((size_t)diffad_numel(n->out[k]), sizeof(double))))
+        if (!data[n->y[k].id] &&
+            !(data[n->y[k].id] = diffad_alloc_array((size_t)diffad_numel(n->out[k]), sizeof(double))))
             DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "reference: no host memory for %s", n->op->name);
         r.out[k] = data[n->y[k].id];
     }

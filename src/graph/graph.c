@@ -46,7 +46,10 @@ diffad_val diffad_graph_fail(diffad_graph *g, diffad_status code, const char *fo
     return diffad_none();
 }
 
-static diffad_val fail_memory(diffad_graph *g) { return diffad_graph_fail(g, DIFFAD_ERR_MEMORY, "graph: no host memory"); }
+static diffad_val fail_memory(diffad_graph *g)
+{
+    return diffad_graph_fail(g, DIFFAD_ERR_MEMORY, "graph: no host memory");
+}
 
 static diffad_value *new_value(diffad_graph *g, diffad_dtype type, const diffad_shape *shape)
 {
@@ -55,7 +58,9 @@ static diffad_value *new_value(diffad_graph *g, diffad_dtype type, const diffad_
     diffad_value *v = diffad_arena_alloc(&g->arena, sizeof *v);
     if (!v)
         return NULL;
-    *v = (diffad_value){ .id = (int32_t)g->n_values, .type = type, .shape = *shape, .node = -1, .kind = DIFFAD_VALUE_NODE };
+    *v = (diffad_value){
+        .id = (int32_t)g->n_values, .type = type, .shape = *shape, .node = -1, .kind = DIFFAD_VALUE_NODE
+    };
     g->value[g->n_values++] = v;
     return v;
 }
@@ -85,8 +90,8 @@ static char *keep_name(diffad_graph *g, const char *what, const char *name, int3
 {
     const int32_t other = name ? graph_index_get(&g->own, name) : -1;
     if (!name || (other >= 0 && g->value[other]->kind != DIFFAD_VALUE_BOUND && !is_bound)) {
-        diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s %s: %s", what, name ? name : "", name ? "there is an input or output of this name"
-                                                                                        : "it needs a name");
+        diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s %s: %s", what, name ? name : "",
+                          name ? "there is an input or output of this name" : "it needs a name");
         return NULL;
     }
     char *kept = diffad_arena_strdup(&g->arena, name);
@@ -135,7 +140,8 @@ diffad_val diffad_bound(diffad_graph *g, const char *name, diffad_dtype type, di
         return leaf(g, name, type, shape, slot);
     const diffad_value *v = g->value[id];                   /* one value per slot: what writes it is seen by all */
     if (v->type != type || !diffad_shape_equal(&v->shape, &shape))
-        return diffad_graph_fail(g, DIFFAD_ERR_SHAPE, "bound value %s: %s %s, but its tensor serves as %s, %s %s, already", name,
+        return diffad_graph_fail(g, DIFFAD_ERR_SHAPE,
+                                 "bound value %s: %s %s, but its tensor serves as %s, %s %s, already", name,
                                  diffad_dtype_name(type), diffad_shape_text(&shape, want, sizeof want), v->name,
                                  diffad_dtype_name(v->type), diffad_shape_text(&v->shape, have, sizeof have));
     return g->status == DIFFAD_OK ? (diffad_val){ id } : diffad_none();
@@ -205,8 +211,8 @@ static bool writes_state_only(diffad_graph *g, const diffad_node *n)
 {
     for (int i = 0; i < n->n_in; i++)
         if ((n->op->writes >> i & 1u) && n->in[i] && n->in[i]->kind != DIFFAD_VALUE_BOUND) {
-            diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s: input %d%s%s is written, so it must be a bound value", n->op->name, i,
-                              n->in[i]->name ? " " : "", n->in[i]->name ? n->in[i]->name : "");
+            diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s: input %d%s%s is written, so it must be a bound value",
+                              n->op->name, i, n->in[i]->name ? " " : "", n->in[i]->name ? n->in[i]->name : "");
             return false;
         }
     return true;
@@ -246,7 +252,8 @@ diffad_val diffad_apply(diffad_graph *g, const diffad_op *op, const void *attr, 
     if (g->status != DIFFAD_OK)
         return diffad_none();
     if (n_in > op->n_in)
-        return diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s: %d inputs, at most %d are possible", op->name, n_in, op->n_in);
+        return diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s: %d inputs, at most %d are possible", op->name, n_in,
+                                 op->n_in);
     diffad_node *n = diffad_arena_alloc(&g->arena, sizeof *n);
     if (!n || !diffad_grow(&g->node, g->n_nodes, &g->cap_nodes, sizeof *g->node))
         return fail_memory(g);
@@ -275,7 +282,8 @@ diffad_status diffad_infer_equal_shapes(const diffad_node *n, diffad_infer_out *
     for (int i = 1; i < n->n_in; i++)
         if (n->in[i] && !diffad_shape_equal(&n->in[0]->shape, &n->in[i]->shape))
             DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: input %d is %s, input 0 is %s", n->op->name, i,
-                        diffad_shape_text(&n->in[i]->shape, b, sizeof b), diffad_shape_text(&n->in[0]->shape, a, sizeof a));
+                        diffad_shape_text(&n->in[i]->shape, b, sizeof b),
+                        diffad_shape_text(&n->in[0]->shape, a, sizeof a));
     return diffad_infer_same(n, out);
 }
 

@@ -71,7 +71,8 @@ static diffad_status place_slots(diffad_plan *p, slot *slots, int64_t n, int64_t
             s->offset = fit(s, &blocks[b], b == *n_blocks && s->bytes > limit ? s->bytes : limit);
         }
         if (s->offset < 0)
-            DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: more than %d blocks of %lld MiB are needed on %s: use a smaller batch", MAX_BLOCKS,
+            DIFFAD_FAIL(DIFFAD_ERR_MEMORY,
+                        "plan: more than %d blocks of %lld MiB are needed on %s: use a smaller batch", MAX_BLOCKS,
                         (long long)(limit >> 20), p->dev->caps.name);
         if (s->block == *n_blocks)
             (*n_blocks)++;
@@ -119,10 +120,11 @@ static diffad_status fill_guards(diffad_plan *p)
         const diffad_place *at = &p->place[i];
         if (p->mem[i].kind == PLAN_MEM_FIXED || !at->buffer)
             continue;
-        code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4, at->offset - PLAN_GUARD_BYTES, PLAN_GUARD_BYTES, 0, NULL, NULL);
+        code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4, at->offset - PLAN_GUARD_BYTES,
+                                           PLAN_GUARD_BYTES, 0, NULL, NULL);
         if (code == CL_SUCCESS)
-            code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4, at->offset + (size_t)p->mem[i].bytes,
-                                               PLAN_GUARD_BYTES, 0, NULL, NULL);
+            code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4,
+                                               at->offset + (size_t)p->mem[i].bytes, PLAN_GUARD_BYTES, 0, NULL, NULL);
     }
     return diffad_device_check(p->dev, code, "fill guards");
 }
@@ -136,7 +138,10 @@ static int64_t collect(const diffad_plan *p, slot *slots, int64_t *largest)
         const plan_mem *m = &p->mem[i];
         if (m->kind != PLAN_MEM_TEMP || m->first < 0)
             continue;
-        slots[n] = (slot){ .mem = (int32_t)i, .first = m->first, .last = m->last, .bytes = diffad_round_up(m->bytes + 2 * margin, PLAN_ALIGN) };
+        slots[n] = (slot){ .mem = (int32_t)i,
+                           .first = m->first,
+                           .last = m->last,
+                           .bytes = diffad_round_up(m->bytes + 2 * margin, PLAN_ALIGN) };
         if (p->options.no_sharing) {
             slots[n].first = 0;
             slots[n].last  = INT32_MAX;

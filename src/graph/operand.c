@@ -1,5 +1,5 @@
-/* operand.c: where the operands of a node lie: in tensors, in copies of the other layout, over an input that nothing reads
- * any more, or in new memory. */
+/* operand.c: where the operands of a node lie: in tensors, in copies of the other layout, over an input that nothing
+ * reads any more, or in new memory. */
 #include "base/sys.h"
 #include "graph/plan.h"
 
@@ -31,7 +31,8 @@ diffad_status plan_place_leaf(diffad_plan *p, const diffad_value *v)
             DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "plan: %s is %s %s, its tensor is %s %s", v->name, diffad_dtype_name(v->type),
                         diffad_shape_text(&v->shape, want, sizeof want), diffad_dtype_name(t->type),
                         diffad_shape_text(&t->shape, have, sizeof have));
-        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, (int64_t)t->bytes, (int)diffad_dtype_bytes(v->type), v->id, &pv->plain.mem));
+        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, (int64_t)t->bytes, (int)diffad_dtype_bytes(v->type), v->id,
+                                &pv->plain.mem));
         p->mem[pv->plain.mem].tensor = t;
     }
     pv->plain.block = 1;
@@ -57,11 +58,13 @@ diffad_status plan_operand_in(diffad_emit *e, const diffad_value *v, bool blocke
     return DIFFAD_OK;
 }
 
-static bool can_take_over(const diffad_plan *p, const diffad_node *n, int i, const diffad_operand *in, const diffad_value *out, int block)
+static bool can_take_over(const diffad_plan *p, const diffad_node *n, int i, const diffad_operand *in,
+                          const diffad_value *out, int block)
 {
     return (n->op->inplace >> i & 1u) && n->in[i] && in->mem >= 0 && in->block == block && in->offset == 0 &&
-           p->mem[in->mem].kind == PLAN_MEM_TEMP && p->mem[in->mem].reads_left == 1 && !out->is_output && !p->options.no_sharing &&
-           n->in[i]->type == out->type && diffad_layout_count(n->in[i], block) == diffad_layout_count(out, block);
+           p->mem[in->mem].kind == PLAN_MEM_TEMP && p->mem[in->mem].reads_left == 1 && !out->is_output &&
+           !p->options.no_sharing && n->in[i]->type == out->type &&
+           diffad_layout_count(n->in[i], block) == diffad_layout_count(out, block);
 }
 
 diffad_status plan_operand_out(diffad_emit *e, const diffad_node *n, int k, bool blocked)

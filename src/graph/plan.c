@@ -16,12 +16,15 @@ static const diffad_way *recorded_way(diffad_plan *p, const diffad_node *n)
 {
     const char  *at = p->next_way;
     const size_t length = strcspn(at, ","), name = strlen(n->op->name);
-    for (int i = 0; i < n->op->n_ways && length > name + 1 && strncmp(at, n->op->name, name) == 0 && at[name] == ':'; i++)
-        if (strlen(n->op->ways[i].name) == length - name - 1 && strncmp(n->op->ways[i].name, at + name + 1, length - name - 1) == 0) {
+    for (int i = 0; i < n->op->n_ways && length > name + 1 && strncmp(at, n->op->name, name) == 0 && at[name] == ':';
+         i++)
+        if (strlen(n->op->ways[i].name) == length - name - 1 &&
+            strncmp(n->op->ways[i].name, at + name + 1, length - name - 1) == 0) {
             p->next_way += length + (at[length] == ',');
             return &n->op->ways[i];
         }
-    diffad_fail(DIFFAD_ERR_UNSUPPORTED, "recorded way \"%.*s\" does not belong to node %d (%s)", (int)length, at, n->id, n->op->name);
+    diffad_fail(DIFFAD_ERR_UNSUPPORTED, "recorded way \"%.*s\" does not belong to node %d (%s)", (int)length, at, n->id,
+                n->op->name);
     return NULL;
 }
 
@@ -104,7 +107,8 @@ static diffad_status emit_alias(diffad_emit *e, const diffad_node *n)
     plan_value    *px = &p->value[n->x[0].id], *py = &p->value[n->y[0].id];
     diffad_operand o;
     DIFFAD_TRY(add_step(p, n, NULL));
-    const bool keeps = diffad_shape_equal(&n->in[0]->shape, &n->out[0]->shape) && px->blocked.mem >= 0 && px->plain.mem < 0;
+    const bool keeps =
+        diffad_shape_equal(&n->in[0]->shape, &n->out[0]->shape) && px->blocked.mem >= 0 && px->plain.mem < 0;
     DIFFAD_TRY(plan_operand_in(e, n->in[0], keeps, &o));
     if (is_overtaken(p, n)) {
         diffad_operand   copy    = { .mem = -1, .offset = 0, .block = o.block };
@@ -133,7 +137,8 @@ static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
     if (!w && p->next_way)
         return DIFFAD_ERR_UNSUPPORTED;
     if (!w)
-        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "%s (%s): no way fits %s", n->op->name, n->scope ? n->scope : "", p->dev->caps.name);
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "%s (%s): no way fits %s", n->op->name, n->scope ? n->scope : "",
+                    p->dev->caps.name);
     choose_layout(&e, n, w, in_blocked, out_blocked);
     DIFFAD_TRY(add_step(p, n, w));
     for (int i = 0; i < DIFFAD_MAX_IN; i++)
@@ -155,8 +160,8 @@ static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
     return DIFFAD_OK;
 }
 
-/* Outputs that ended up blocked, or inside another value's memory, are copied into their tensors. Inputs that nothing reads
- * get theirs, too: callers write them. */
+/* Outputs that ended up blocked, or inside another value's memory, are copied into their tensors. Inputs that nothing
+ * reads get theirs, too: callers write them. */
 static diffad_status emit_outputs(diffad_plan *p)
 {
     diffad_emit e = { .plan = p, .caps = &p->dev->caps };
@@ -165,7 +170,8 @@ static diffad_status emit_outputs(diffad_plan *p)
         plan_value         *pv = &p->value[i];
         if (v->kind == DIFFAD_VALUE_INPUT && pv->plain.mem < 0)
             DIFFAD_TRY(plan_place_leaf(p, v));
-        if (!v->is_output || (pv->plain.mem >= 0 && p->mem[pv->plain.mem].kind == PLAN_MEM_FIXED && p->mem[pv->plain.mem].value == v->id))
+        if (!v->is_output || (pv->plain.mem >= 0 && p->mem[pv->plain.mem].kind == PLAN_MEM_FIXED &&
+                              p->mem[pv->plain.mem].value == v->id))
             continue;
         diffad_operand to = { .mem = -1, .offset = 0, .block = 1 };
         DIFFAD_TRY(plan_own_tensor(p, v, &to.mem));
@@ -186,7 +192,8 @@ static diffad_status refuse_shared_state(const diffad_plan *p)
         for (int64_t k = 0; k < p->graph->n_values; k++)
             if (k != i && p->graph->value[k]->kind == DIFFAD_VALUE_BOUND && p->value[k].plain.mem >= 0 &&
                 p->mem[p->value[k].plain.mem].tensor == t)
-                DIFFAD_FAIL(DIFFAD_ERR_USAGE, "plan: bound values %s and %s hold one tensor, and the graph writes it: bind it once",
+                DIFFAD_FAIL(DIFFAD_ERR_USAGE,
+                            "plan: bound values %s and %s hold one tensor, and the graph writes it: bind it once",
                             p->graph->value[i]->name, p->graph->value[k]->name);
     }
     return DIFFAD_OK;
@@ -207,14 +214,16 @@ static void count_reads(diffad_plan *p, const bool *live)
             if (!n->in[k])
                 continue;
             plan_value   *v    = &p->value[n->x[k].id];
-            const int32_t last = n->op->is_alias && p->value[n->y[0].id].last_read > n->id ? p->value[n->y[0].id].last_read : n->id;
+            const int32_t last =
+                n->op->is_alias && p->value[n->y[0].id].last_read > n->id ? p->value[n->y[0].id].last_read : n->id;
             v->reads++;
             v->last_read = last > v->last_read ? last : v->last_read;
         }
     }
 }
 
-static diffad_status freeze_list(diffad_plan *p, const diffad_launch *list, int64_t n, const uint8_t *element, diffad_frozen **out)
+static diffad_status freeze_list(diffad_plan *p, const diffad_launch *list, int64_t n, const uint8_t *element,
+                                 diffad_frozen **out)
 {
     if (!(*out = diffad_alloc_array((size_t)n + 1, sizeof **out)))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
@@ -272,7 +281,8 @@ static char *forced_ways(const diffad_plan_options *o)
     return t.s;
 }
 
-diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *options, diffad_plan **out)
+diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *options,
+                                 diffad_plan **out)
 {
     DIFFAD_TRY(diffad_graph_status(g));
     diffad_plan *p = diffad_alloc(sizeof *p);
@@ -290,7 +300,8 @@ diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, cons
     p->owned_value = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->owned_value);
     bool *live     = diffad_alloc_array((size_t)g->n_nodes + 1, sizeof *live);
     diffad_status st = p->forced && p->value && p->owned_value && live ? build(p, live)
-                                                                        : diffad_fail(DIFFAD_ERR_MEMORY, "plan: no host memory");
+                                                                       : diffad_fail(DIFFAD_ERR_MEMORY, "plan: no host "
+                                                                                                        "memory");
     diffad_release(live);
     if (st == DIFFAD_OK)
         *out = p;
@@ -314,8 +325,9 @@ void diffad_plan_destroy(diffad_plan *p)
         diffad_tensor_destroy(p->owned[i]);
     for (int64_t i = 0; i < p->n_buffers; i++)
         diffad_buffer_release(p->dev, p->buffer[i], p->buffer_bytes[i]);
-    void *parts[] = { p->forced, p->value, p->mem, p->launch, p->prologue, p->pack, p->step, p->place, p->buffer, p->buffer_bytes,
-                      p->owned, p->owned_value, p->frozen, p->frozen_prologue, p->event };
+    void *parts[] = { p->forced, p->value,       p->mem,    p->launch,          p->prologue,
+                      p->pack,   p->step,        p->place,  p->buffer,          p->buffer_bytes,
+                      p->owned,  p->owned_value, p->frozen, p->frozen_prologue, p->event };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         diffad_release(parts[i]);
     diffad_release(p);

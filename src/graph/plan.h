@@ -23,7 +23,7 @@ typedef struct plan_value {
     diffad_operand plain, blocked;   /* where it lies; mem -1: not in this layout */
     bool           is_home_blocked;  /* the one that its node writes; the other is a copy made for a reader */
     int32_t        reads;            /* by live nodes, outputs count one */
-    int32_t        last_read;        /* the last node that reads it or an alias of it; INT32_MAX of an output, -1: none */
+    int32_t last_read; /* the last node that reads it or an alias of it; INT32_MAX of an output, -1: none */
     int32_t        root;             /* the value in whose memory it lies: its own, or an alias' origin */
     bool           is_written;       /* by a node that was emitted already */
 } plan_value;

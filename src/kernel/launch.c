@@ -57,7 +57,10 @@ void diffad_launch_int(diffad_launch *l, int64_t v)
 }
 
 void diffad_launch_count(diffad_launch *l, int64_t v) { add(l, (diffad_launch_arg){ .kind = DIFFAD_ARG_I64, .i = v }); }
-void diffad_launch_float(diffad_launch *l, double v) { add(l, (diffad_launch_arg){ .kind = DIFFAD_ARG_F32, .f = (float)v }); }
+void diffad_launch_float(diffad_launch *l, double v)
+{
+    add(l, (diffad_launch_arg){ .kind = DIFFAD_ARG_F32, .f = (float)v });
+}
 void diffad_launch_local(diffad_launch *l, int64_t bytes) { l->bytes = bytes; }
 
 diffad_launch diffad_launch_copy(int32_t from, int64_t from_byte, int32_t to, int64_t to_byte, int64_t bytes)
@@ -109,23 +112,27 @@ static diffad_status check_limits(const diffad_device *dev, const diffad_launch 
     const diffad_caps *c = &dev->caps;
     const int64_t      group = l->group[0] * l->group[1] * l->group[2];
     if (l->is_overfull)
-        DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "kernel %s: too many arguments or constants, or a side beyond 2^31", l->kernel);
+        DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "kernel %s: too many arguments or constants, or a side beyond 2^31",
+                    l->kernel);
     for (int i = 0; i < 3; i++)
         if (l->items[i] <= 0 || l->group[i] <= 0 || (uint64_t)l->group[i] > c->max_group_side[i])
-            DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: work-group side %d is %lld of %lld items, %s allows %llu", l->kernel, i,
-                        (long long)l->group[i], (long long)l->items[i], c->name, (unsigned long long)c->max_group_side[i]);
+            DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: work-group side %d is %lld of %lld items, %s allows %llu",
+                        l->kernel, i, (long long)l->group[i], (long long)l->items[i], c->name,
+                        (unsigned long long)c->max_group_side[i]);
     if ((uint64_t)group > c->max_group)
-        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: work-group of %lld, %s allows %llu", l->kernel, (long long)group, c->name,
-                    (unsigned long long)c->max_group);
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: work-group of %lld, %s allows %llu", l->kernel,
+                    (long long)group, c->name, (unsigned long long)c->max_group);
     if ((uint64_t)l->bytes > c->local_mem)
-        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: %lld bytes of local memory, %s has %llu", l->kernel, (long long)l->bytes,
-                    c->name, (unsigned long long)c->local_mem);
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: %lld bytes of local memory, %s has %llu", l->kernel,
+                    (long long)l->bytes, c->name, (unsigned long long)c->local_mem);
     size_t parameters = 0;
     for (int i = 0; i < l->n_args; i++)
-        parameters += l->arg[i].kind == DIFFAD_ARG_MEM ? sizeof(cl_mem) + sizeof(cl_ulong) : l->arg[i].kind == DIFFAD_ARG_I64 ? 8 : 4;
+        parameters += l->arg[i].kind == DIFFAD_ARG_MEM   ? sizeof(cl_mem) + sizeof(cl_ulong)
+                      : l->arg[i].kind == DIFFAD_ARG_I64 ? 8
+                                                         : 4;
     if (c->max_parameter_bytes && parameters > c->max_parameter_bytes)
-        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: %zu bytes of arguments, %s takes %llu", l->kernel, parameters, c->name,
-                    (unsigned long long)c->max_parameter_bytes);
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: %zu bytes of arguments, %s takes %llu", l->kernel, parameters,
+                    c->name, (unsigned long long)c->max_parameter_bytes);
     return DIFFAD_OK;
 }
 
@@ -134,10 +141,11 @@ static diffad_status check_kernel(const diffad_device *dev, const diffad_frozen 
 {
     const size_t group = f->local[0] * f->local[1] * f->local[2];
     size_t       most = 0;
-    if (diffad_cl.GetKernelWorkGroupInfo(f->kernel, dev->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) == CL_SUCCESS &&
+    if (diffad_cl.GetKernelWorkGroupInfo(f->kernel, dev->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) ==
+            CL_SUCCESS &&
         most > 0 && group > most)
-        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: work-group of %zu, %s allows this kernel %zu", f->launch.kernel, group,
-                    dev->caps.name, most);
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "kernel %s: work-group of %zu, %s allows this kernel %zu", f->launch.kernel,
+                    group, dev->caps.name, most);
     return DIFFAD_OK;
 }
 
@@ -169,7 +177,8 @@ static diffad_status set_args(diffad_device *dev, diffad_frozen *f, const diffad
     return DIFFAD_OK;
 }
 
-diffad_status diffad_freeze(diffad_device *dev, const diffad_launch *l, const diffad_place *place, const uint8_t *element, diffad_frozen *out)
+diffad_status diffad_freeze(diffad_device *dev, const diffad_launch *l, const diffad_place *place,
+                            const uint8_t *element, diffad_frozen *out)
 {
     char          defines[1024];
     diffad_frozen f = { .launch = *l, .dims = 1 };
@@ -200,7 +209,8 @@ diffad_status diffad_freeze(diffad_device *dev, const diffad_launch *l, const di
     return st;
 }
 
-diffad_status diffad_frozen_enqueue(diffad_device *dev, const diffad_frozen *f, const diffad_place *place, cl_event *event)
+diffad_status diffad_frozen_enqueue(diffad_device *dev, const diffad_frozen *f, const diffad_place *place,
+                                    cl_event *event)
 {
     const diffad_launch *l = &f->launch;
     cl_int               code;
@@ -210,14 +220,16 @@ diffad_status diffad_frozen_enqueue(diffad_device *dev, const diffad_frozen *f, 
     if (l->kind == DIFFAD_LAUNCH_COPY) {
         const diffad_launch_arg *from = &l->arg[0], *to = &l->arg[1];
         code = diffad_cl.EnqueueCopyBuffer(dev->queue, place[from->mem].buffer, place[to->mem].buffer,
-                                           place[from->mem].offset + (size_t)from->i, place[to->mem].offset + (size_t)to->i,
-                                           (size_t)l->bytes, 0, NULL, event);
+                                           place[from->mem].offset + (size_t)from->i,
+                                           place[to->mem].offset + (size_t)to->i, (size_t)l->bytes, 0, NULL, event);
     } else if (l->kind == DIFFAD_LAUNCH_FILL) {
         const cl_uint zero = 0;
         code = diffad_cl.EnqueueFillBuffer(dev->queue, place[l->arg[0].mem].buffer, &zero, sizeof zero,
-                                           place[l->arg[0].mem].offset + (size_t)l->arg[0].i, (size_t)l->bytes, 0, NULL, event);
+                                           place[l->arg[0].mem].offset + (size_t)l->arg[0].i, (size_t)l->bytes, 0, NULL,
+                                           event);
     } else {
-        code = diffad_cl.EnqueueNDRangeKernel(dev->queue, f->kernel, f->dims, NULL, f->global, f->local, 0, NULL, event);
+        code =
+            diffad_cl.EnqueueNDRangeKernel(dev->queue, f->kernel, f->dims, NULL, f->global, f->local, 0, NULL, event);
     }
     return code == CL_SUCCESS ? DIFFAD_OK : diffad_device_check(dev, code, l->kernel);
 }

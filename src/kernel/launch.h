@@ -72,8 +72,10 @@ typedef struct diffad_frozen {
 } diffad_frozen;
 
 /* place[i] is where memory object i lies. element[i] are the bytes of one of its elements. */
-diffad_status diffad_freeze(diffad_device *dev, const diffad_launch *l, const diffad_place *place, const uint8_t *element, diffad_frozen *out);
-diffad_status diffad_frozen_enqueue(diffad_device *dev, const diffad_frozen *f, const diffad_place *place, cl_event *event);
+diffad_status diffad_freeze(diffad_device *dev, const diffad_launch *l, const diffad_place *place,
+                            const uint8_t *element, diffad_frozen *out);
+diffad_status diffad_frozen_enqueue(diffad_device *dev, const diffad_frozen *f, const diffad_place *place,
+                                    cl_event *event);
 void          diffad_frozen_release(diffad_device *dev, diffad_frozen *f);
 
 #endif

@@ -41,7 +41,9 @@ static diffad_status digest_of(const diffad_device *dev, const char *source, con
     diffad_hasher *h = diffad_hasher_new();
     if (!h)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "kernel cache: no host memory");
-    const char *parts[] = { source, options, dev->caps.name, dev->caps.driver, dev->caps.platform, dev->caps.version, DIFFAD_VERSION };
+    const char *parts[] = {
+        source, options, dev->caps.name, dev->caps.driver, dev->caps.platform, dev->caps.version, DIFFAD_VERSION
+    };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         diffad_hasher_add(h, parts[i], strlen(parts[i]) + 1);
     diffad_hasher_take128(h, hex);
@@ -73,7 +75,8 @@ static bool build_from_disk(diffad_program *p, const char *options)
     if (!binary)
         return false;
     const unsigned char *const_binary = binary;
-    cl_program program = diffad_cl.CreateProgramWithBinary(p->dev->context, 1, &p->dev->id, &bytes, &const_binary, &each, &code);
+    cl_program program =
+        diffad_cl.CreateProgramWithBinary(p->dev->context, 1, &p->dev->id, &bytes, &const_binary, &each, &code);
     diffad_release(binary);
     if (code != CL_SUCCESS || each != CL_SUCCESS) {
         if (code == CL_SUCCESS)
@@ -97,7 +100,8 @@ static diffad_status build(diffad_program *p, const char *file, const char *defi
     diffad_status st = DIFFAD_OK;
     if (snprintf(options, sizeof options, "-cl-std=CL1.2 -w %s%s%s", defines, extra ? " " : "", extra ? extra : "") >=
         (int)sizeof options)
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "kernel file %s.cl: the options are longer than %zu bytes: shorten DIFFAD_CL_FLAGS", file,
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE,
+                    "kernel file %s.cl: the options are longer than %zu bytes: shorten DIFFAD_CL_FLAGS", file,
                     sizeof options);
     DIFFAD_GOTO(done, diffad_source_get(file, &source));
     DIFFAD_GOTO(done, digest_of(p->dev, source.s, options, p->digest));
@@ -182,8 +186,8 @@ void diffad_program_store(diffad_program *p)
         return;
     diffad_release(folder);
     size_t bytes = 0;
-    if (diffad_cl.GetProgramInfo(p->program, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, NULL) != CL_SUCCESS || bytes == 0 ||
-        bytes > (256u << 20))
+    if (diffad_cl.GetProgramInfo(p->program, CL_PROGRAM_BINARY_SIZES, sizeof bytes, &bytes, NULL) != CL_SUCCESS ||
+        bytes == 0 || bytes > (256u << 20))
         return;
     unsigned char *binary = diffad_alloc(bytes);
     if (binary && diffad_cl.GetProgramInfo(p->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS)

@@ -7,7 +7,8 @@
 
 typedef struct diffad_program diffad_program;
 
-/* The program of cl/<file>.cl with `defines`, a sorted list such as "-DVEC=4 -DWG=64". Borrowed: it lives with the device. */
+/* The program of cl/<file>.cl with `defines`, a sorted list such as "-DVEC=4 -DWG=64". Borrowed: it lives with the
+ * device. */
 diffad_status diffad_program_get(diffad_device *dev, const char *file, const char *defines, diffad_program **out);
 diffad_status diffad_program_kernel(diffad_program *p, const char *kernel, cl_kernel *out);
 /* After the first launch: keeps the binary on disk where that is wanted and not yet done. Failure is no error. */

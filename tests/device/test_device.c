@@ -64,8 +64,8 @@ Test(device, is_chosen_by_id_kind_vendor_and_part_of_a_name)
     };
     three_devices();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        cr_expect_str_eq(opened(rows[i].which), rows[i].id, "%s: %s instead of %s", rows[i].which ? rows[i].which : "nothing",
-                         opened(rows[i].which), rows[i].id);
+        cr_expect_str_eq(opened(rows[i].which), rows[i].id, "%s: %s instead of %s",
+                         rows[i].which ? rows[i].which : "nothing", opened(rows[i].which), rows[i].id);
 }
 
 Test(device, an_ambiguous_or_unknown_choice_lists_the_candidates)
@@ -74,10 +74,13 @@ Test(device, an_ambiguous_or_unknown_choice_lists_the_candidates)
     three_devices();
 
     cr_expect_eq(diffad_device_open("nvidia", &dev), DIFFAD_ERR_USAGE);
-    cr_expect(strstr(diffad_error_detail(), "several") && strstr(diffad_error_detail(), "1:0 GeForce RTX 9000 (NVIDIA CUDA)") &&
-              strstr(diffad_error_detail(), "1:1") && !strstr(diffad_error_detail(), "0:0"), "%s", diffad_error_detail());
+    cr_expect(strstr(diffad_error_detail(), "several") &&
+                  strstr(diffad_error_detail(), "1:0 GeForce RTX 9000 (NVIDIA CUDA)") &&
+                  strstr(diffad_error_detail(), "1:1") && !strstr(diffad_error_detail(), "0:0"),
+              "%s", diffad_error_detail());
     cr_expect_eq(diffad_device_open("radeon", &dev), DIFFAD_ERR_USAGE);
-    cr_expect(strstr(diffad_error_detail(), "none") && strstr(diffad_error_detail(), "0:0") && strstr(diffad_error_detail(), "1:1"),
+    cr_expect(strstr(diffad_error_detail(), "none") && strstr(diffad_error_detail(), "0:0") &&
+                  strstr(diffad_error_detail(), "1:1"),
               "%s", diffad_error_detail());
     cr_expect_null(dev);
 }
@@ -140,7 +143,8 @@ Test(device, what_it_says_of_itself_arrives_in_the_right_units)
 Test(device, masks_take_away_and_never_add)
 {
     diffad_device *dev;
-    setenv("DIFFAD_CAPS", "local_mem=16384,max_wg=64,max_alloc=134217728,global_mem=99999999999,fp64=0,fp16=1,subgroups=1,block=8,cpu=0", 1);
+    setenv("DIFFAD_CAPS", "local_mem=16384,max_wg=64,max_alloc=134217728,global_mem=99999999999,fp64=0,fp16=1,"
+           "subgroups=1,block=8,cpu=0", 1);
 
     cr_assert_eq(diffad_device_open(NULL, &dev), DIFFAD_OK, "%s", diffad_error_detail());
     const diffad_caps *c = diffad_device_caps(dev);
@@ -156,8 +160,13 @@ Test(device, masks_take_away_and_never_add)
 
 Test(device, masks_that_mean_nothing_are_errors)
 {
-    static const char *const bad[] = { "speed=1", "local_mem", "local_mem=", "local_mem=x", "block=3", "max_wg=0", "max_alloc=-5", "=", "fp16=1.5",
-                                       "a_name_that_is_much_longer_than_any_that_there_is_in_the_whole_list=1" };
+    static const char *const bad[] = {
+        "speed=1",      "local_mem",
+        "local_mem=",   "local_mem=x",
+        "block=3",      "max_wg=0",
+        "max_alloc=-5", "=",
+        "fp16=1.5",     "a_name_that_is_much_longer_than_any_that_there_is_in_the_whole_list=1"
+    };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         diffad_device *dev = NULL;
         setenv("DIFFAD_CAPS", bad[i], 1);

@@ -73,7 +73,8 @@ static void expect_refused(const char *reason)
     diffad_device *dev = NULL;
     cr_expect_eq(diffad_device_open(NULL, &dev), DIFFAD_ERR_DEVICE);
     cr_expect_null(dev);
-    cr_expect(strstr(diffad_error_detail(), reason) && strstr(diffad_error_detail(), "DIFFAD_PROBE=0"), "%s", diffad_error_detail());
+    cr_expect(strstr(diffad_error_detail(), reason) && strstr(diffad_error_detail(), "DIFFAD_PROBE=0"), "%s",
+              diffad_error_detail());
     cr_expect_eq(stub_count(STUB_ANY), 0, "the parent called the driver");
     int status;
     cr_expect_eq(waitpid(-1, &status, WNOHANG), -1, "a child is left");

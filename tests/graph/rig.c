@@ -40,7 +40,8 @@ static void prepare(diffad_plan *p, const diffad_graph *g, int run, double **dat
     }
 }
 
-static void compare(const diffad_tensor *t, const diffad_value *v, const double *want, double tol, const char *what, int run)
+static void compare(const diffad_tensor *t, const diffad_value *v, const double *want, double tol, const char *what,
+                    int run)
 {
     const int64_t count = diffad_numel(v);
     float        *x     = diffad_alloc_array((size_t)count, sizeof *x);
@@ -50,7 +51,8 @@ static void compare(const diffad_tensor *t, const diffad_value *v, const double 
         scale = fmax(scale, fabs(want[i]));
     for (int64_t i = 0; i < count; i++)
         if (!(fabs(x[i] - want[i]) <= tol * scale + 3e-7)) {      /* differences of values near 1 */
-            cr_assert_fail("%s, run %d: %s is %.9g at %lld, expected %.9g", what, run, v->name, x[i], (long long)i, want[i]);
+            cr_assert_fail("%s, run %d: %s is %.9g at %lld, expected %.9g", what, run, v->name, x[i], (long long)i,
+                           want[i]);
             break;
         }
     diffad_release(x);

@@ -5,8 +5,8 @@
 #include "graph/plan.h"
 #include "support/dev.h"
 
-/* Gives every input numbers, runs the plan and the references `runs` times (state goes on), and expects all outputs and all
- * state to agree within tol of their largest value. `what` stands in the messages. */
+/* Gives every input numbers, runs the plan and the references `runs` times (state goes on), and expects all outputs and
+ * all state to agree within tol of their largest value. `what` stands in the messages. */
 void expect_like_reference(diffad_plan *p, const diffad_graph *g, int runs, double tol, const char *what);
 
 /* Launches of a plan by the name of their kernel. */

@@ -35,7 +35,10 @@ static void release(diffad_graph *g, double **data)
     diffad_graph_destroy(g);
 }
 
-static diffad_val input(diffad_graph *g, const char *name) { return diffad_input(g, name, DIFFAD_F32, diffad_shape1(N)); }
+static diffad_val input(diffad_graph *g, const char *name)
+{
+    return diffad_input(g, name, DIFFAD_F32, diffad_shape1(N));
+}
 
 static diffad_val grad_of(diffad_graph *g, diffad_val of, diffad_val wrt)
 {
@@ -49,7 +52,8 @@ Test(autograd, a_value_used_twice_gets_both_parts)
 {
     diffad_graph    *g = graph_new();
     const diffad_val x = input(g, "x");
-    const diffad_val d = grad_of(g, diffad_sum(g, diffad_add(g, diffad_square(g, x), diffad_mul(g, x, x))), x);      /* 2 x^2 */
+    const diffad_val d =
+        grad_of(g, diffad_sum(g, diffad_add(g, diffad_square(g, x), diffad_mul(g, x, x))), x); /* 2 x^2 */
     diffad_output(g, "d", d);
 
     double **data = run(g, x);
@@ -115,7 +119,8 @@ Test(autograd, several_gradients_in_one_graph_do_not_mix)
     diffad_graph    *g = graph_new();
     const diffad_val x = input(g, "x"), a = diffad_sum(g, diffad_square(g, x)), b = diffad_sum(g, diffad_exp(g, x));
     const diffad_val da = grad_of(g, a, x), db = grad_of(g, b, x), norm = diffad_sum_squares(g, da);
-    const diffad_val both = diffad_add(g, a, diffad_scale_by(g, b, diffad_stop_gradient(g, norm)));      /* the critic's weight */
+    const diffad_val both =
+        diffad_add(g, a, diffad_scale_by(g, b, diffad_stop_gradient(g, norm))); /* the critic's weight */
     const diffad_val d = grad_of(g, both, x);
     diffad_output(g, "da", da);
     diffad_output(g, "db", db);
@@ -178,7 +183,8 @@ Test(autograd, constants_by_definition_take_none)
     diffad_graph    *g = graph_new();
     const diffad_val mean = input(g, "mean"), logvar = input(g, "logvar"), eps = input(g, "eps");
     diffad_val       d[3];
-    diffad_graph_grad(g, diffad_sum(g, diffad_gaussian_sample(g, mean, logvar, eps)), diffad_none(), (diffad_val[]){ mean, logvar, eps }, 3, d);
+    diffad_graph_grad(g, diffad_sum(g, diffad_gaussian_sample(g, mean, logvar, eps)), diffad_none(),
+                      (diffad_val[]){ mean, logvar, eps }, 3, d);
     cr_expect(diffad_is_valid(d[0]) && diffad_is_valid(d[1]) && !diffad_is_valid(d[2]));
     diffad_graph_destroy(g);
 }

@@ -1,5 +1,5 @@
-/* test_check.c: guards, padding lanes and DIFFAD_CHECK find a kernel that is wrong (src/graph/exec.c, check.c): an op that
- * exists here alone, with a kernel file of the test's own. */
+/* test_check.c: guards, padding lanes and DIFFAD_CHECK find a kernel that is wrong (src/graph/exec.c, check.c): an op
+ * that exists here alone, with a kernel file of the test's own. */
 #include "graph/rig.h"
 #include "op/ops.h"
 
@@ -9,7 +9,16 @@
 #include <string.h>
 
 /* y = 2 x + 1, blocked or plain; what is wrong with it is its mode. */
-enum { RIGHT, BEHIND_THE_END, BEFORE_THE_START, DIRTY_LANES, WRONG_VALUE, NOT_A_NUMBER, WRONG_STATE, BEHIND_THE_WORK_SPACE };
+enum {
+    RIGHT,
+    BEHIND_THE_END,
+    BEFORE_THE_START,
+    DIRTY_LANES,
+    WRONG_VALUE,
+    NOT_A_NUMBER,
+    WRONG_STATE,
+    BEHIND_THE_WORK_SPACE
+};
 
 static const char source[] =
     "__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))\n"
@@ -79,10 +88,27 @@ static void ref(const diffad_ref *r)
 }
 
 static const diffad_way ways[] = { { .name = "test", .layout = DIFFAD_LAYOUT_ANY, .emit = emit } };
-static const diffad_op op = { .name = "wrong", .n_in = 1, .n_out = 1, .attr_size = sizeof(attr), .tol = 1e-6, .maps_in = 1, .maps_out = 1,
-                              .infer = diffad_infer_same, DIFFAD_WAYS(ways), .no_grad = "a test", .ref = ref };
-static const diffad_op state_op = { .name = "wrong_state", .n_in = 2, .n_out = 0, .attr_size = sizeof(attr), .tol = 1e-6, .writes = 2,
-                                    .infer = diffad_infer_none, DIFFAD_WAYS(ways), .no_grad = "a test", .ref = ref };
+static const diffad_op op = { .name = "wrong",
+                              .n_in = 1,
+                              .n_out = 1,
+                              .attr_size = sizeof(attr),
+                              .tol = 1e-6,
+                              .maps_in = 1,
+                              .maps_out = 1,
+                              .infer = diffad_infer_same,
+                              DIFFAD_WAYS(ways),
+                              .no_grad = "a test",
+                              .ref = ref };
+static const diffad_op state_op = { .name = "wrong_state",
+                                    .n_in = 2,
+                                    .n_out = 0,
+                                    .attr_size = sizeof(attr),
+                                    .tol = 1e-6,
+                                    .writes = 2,
+                                    .infer = diffad_infer_none,
+                                    DIFFAD_WAYS(ways),
+                                    .no_grad = "a test",
+                                    .ref = ref };
 
 static diffad_graph *graph_of(int mode, bool blocked)
 {
@@ -181,8 +207,10 @@ Test(check, the_first_wrong_node_is_the_error)
         for (size_t i = 0; i < 2; i++) {
             diffad_graph *g = graph_of(rows[i].mode, blocked);
             cr_expect_eq(checked_run(dev, g, 0), DIFFAD_ERR_NUMERICS);
-            cr_expect(strstr(diffad_error_detail(), "check: wrong (node") && strstr(diffad_error_detail(), "near here") &&
-                      strstr(diffad_error_detail(), blocked || i == 0 ? "" : rows[i].says), "%s", diffad_error_detail());
+            cr_expect(strstr(diffad_error_detail(), "check: wrong (node") &&
+                          strstr(diffad_error_detail(), "near here") &&
+                          strstr(diffad_error_detail(), blocked || i == 0 ? "" : rows[i].says),
+                      "%s", diffad_error_detail());
             diffad_graph_destroy(g);
         }
     dev_done(dev);

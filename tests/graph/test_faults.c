@@ -1,5 +1,6 @@
-/* test_faults.c: whatever call fails, once or from then on, opening, planning, running and reading end with a status and a
- * reason, and leave nothing. On the stand-in driver: every OpenCL call and every call of the system is counted through. */
+/* test_faults.c: whatever call fails, once or from then on, opening, planning, running and reading end with a status
+ * and a reason, and leave nothing. On the stand-in driver: every OpenCL call and every call of the system is counted
+ * through. */
 #include "base/sys.h"
 #include "graph/plan.h"
 #include "op/ops.h"
@@ -27,13 +28,15 @@ static void build(net *n)
     const diffad_shape c = diffad_shape1(16);
     const diffad_val   x = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(1, 16, 4, 4));
     const diffad_val   w = diffad_bound(g, "w", DIFFAD_F32, diffad_shape4(16, 16, 3, 3), &n->w);
-    const diffad_val   gamma = diffad_bound(g, "gamma", DIFFAD_F32, c, &n->gamma), beta = diffad_bound(g, "beta", DIFFAD_F32, c, &n->beta);
+    const diffad_val gamma = diffad_bound(g, "gamma", DIFFAD_F32, c, &n->gamma),
+                     beta = diffad_bound(g, "beta", DIFFAD_F32, c, &n->beta);
     const diffad_norm_attr   norm = { .groups = 4, .eps = 1e-5, .act = DIFFAD_ACT_SILU };
     const diffad_matmul_attr left = { 0, 1, 0.25 }, right = { 0, 0, 1 };
     const diffad_val h = diffad_group_norm(g, diffad_conv2d(g, x, w, diffad_none(), &same), gamma, beta, &norm);
     const diffad_val q = diffad_reshape(g, h, diffad_shape2(16, 16));
     const diffad_val a = diffad_matmul(g, diffad_softmax(g, diffad_matmul(g, q, q, &left), -1), q, &right);
-    const diffad_val y = diffad_add(g, diffad_reshape(g, a, diffad_shape4(1, 16, 4, 4)), h), loss = diffad_mean(g, diffad_square(g, y));
+    const diffad_val y = diffad_add(g, diffad_reshape(g, a, diffad_shape4(1, 16, 4, 4)), h),
+                     loss = diffad_mean(g, diffad_square(g, y));
     diffad_val       d = diffad_none();
     diffad_graph_grad(g, loss, diffad_none(), &w, 1, &d);
     diffad_assign(g, w, diffad_sub(g, w, diffad_affine(g, d, 0.1, 0)));
@@ -104,7 +107,8 @@ static int tried;
 
 static bool is_documented(diffad_status st)
 {
-    return st == DIFFAD_ERR_NO_DEVICE || st == DIFFAD_ERR_MEMORY || st == DIFFAD_ERR_DEVICE || st == DIFFAD_ERR_FILE || st == DIFFAD_ERR_UNSUPPORTED;
+    return st == DIFFAD_ERR_NO_DEVICE || st == DIFFAD_ERR_MEMORY || st == DIFFAD_ERR_DEVICE || st == DIFFAD_ERR_FILE ||
+           st == DIFFAD_ERR_UNSUPPORTED;
 }
 
 static void judge(diffad_status st, bool broke, int64_t objects, const char *name, int n)
@@ -113,9 +117,11 @@ static void judge(diffad_status st, bool broke, int64_t objects, const char *nam
     tried++;
     cr_assert(st == DIFFAD_OK || is_documented(st), "%s number %d: %s: %s", name, n, diffad_status_name(st), why);
     cr_assert(st == DIFFAD_OK || (*why && !strchr(why, '\n')), "%s number %d: no reason", name, n);
-    cr_assert_eq(fault_live_blocks(), 0, "%s number %d: %d blocks of memory are left", name, n, (int)fault_live_blocks());
+    cr_assert_eq(fault_live_blocks(), 0, "%s number %d: %d blocks of memory are left", name, n,
+                 (int)fault_live_blocks());
     cr_assert_eq(fault_open_files(), 0, "%s number %d: files are left", name, n);
-    cr_assert(broke || stub_live() == objects, "%s number %d: %d objects are left", name, n, (int)(stub_live() - objects));
+    cr_assert(broke || stub_live() == objects, "%s number %d: %d objects are left", name, n,
+              (int)(stub_live() - objects));
     cr_assert_eq(stub_misuses(), 0, "%s number %d: %s", name, n, stub_misuse());
 }
 
@@ -144,15 +150,25 @@ static void driver_loop(cl_int code, bool lasting, bool cold, const diffad_plan_
         stub_fail_never();
         if (is_done)
             cr_assert_eq(st, DIFFAD_OK, "the clean run: %s", diffad_error_detail());
-        judge(st, broke || (!m.dev && code == CL_OUT_OF_RESOURCES), objects, is_done ? "the clean run" : stub_met_name(), n);
+        judge(st, broke || (!m.dev && code == CL_OUT_OF_RESOURCES), objects,
+              is_done ? "the clean run" : stub_met_name(), n);
     }
     cr_expect_gt(n, 300, "%d calls were tried", n);
 }
 
-Test(faults, every_call_to_the_driver_may_run_out_of_memory_once) { driver_loop(CL_OUT_OF_HOST_MEMORY, false, true, NULL); }
-Test(faults, every_call_to_the_driver_may_run_out_of_memory_for_good) { driver_loop(CL_MEM_OBJECT_ALLOCATION_FAILURE, true, false, NULL); }
+Test(faults, every_call_to_the_driver_may_run_out_of_memory_once)
+{
+    driver_loop(CL_OUT_OF_HOST_MEMORY, false, true, NULL);
+}
+Test(faults, every_call_to_the_driver_may_run_out_of_memory_for_good)
+{
+    driver_loop(CL_MEM_OBJECT_ALLOCATION_FAILURE, true, false, NULL);
+}
 Test(faults, every_call_to_the_driver_may_lose_the_device) { driver_loop(CL_OUT_OF_RESOURCES, true, false, NULL); }
-Test(faults, every_call_to_the_driver_may_lose_the_device_for_a_moment) { driver_loop(CL_OUT_OF_RESOURCES, false, false, NULL); }
+Test(faults, every_call_to_the_driver_may_lose_the_device_for_a_moment)
+{
+    driver_loop(CL_OUT_OF_RESOURCES, false, false, NULL);
+}
 
 Test(faults, every_call_to_the_driver_may_fail_in_a_guarded_profiled_run)
 {
@@ -184,7 +200,8 @@ static void system_loop(fault_kind kind, bool lasting, bool cold)
         if (kind == FAULT_ALLOC && st != DIFFAD_OK)
             cr_assert_eq(st, DIFFAD_ERR_MEMORY, "allocation %d: %s", n, diffad_error_detail());
         if (kind != FAULT_ALLOC)
-            cr_assert_eq(st, DIFFAD_OK, "%s %d: a cache that fails is no error: %s", fault_name(kind), n, diffad_error_detail());
+            cr_assert_eq(st, DIFFAD_OK, "%s %d: a cache that fails is no error: %s", fault_name(kind), n,
+                         diffad_error_detail());
         if (!met)
             cr_assert_eq(st, DIFFAD_OK, "the clean run: %s", diffad_error_detail());
     }

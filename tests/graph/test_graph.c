@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static diffad_val input(diffad_graph *g, const char *name) { return diffad_input(g, name, DIFFAD_F32, diffad_shape4(1, 2, 3, 4)); }
+static diffad_val input(diffad_graph *g, const char *name)
+{
+    return diffad_input(g, name, DIFFAD_F32, diffad_shape4(1, 2, 3, 4));
+}
 
 static void expect_failure(const diffad_graph *g, diffad_status want, const char *reason)
 {
@@ -152,7 +155,9 @@ Test(graph, only_state_is_written)
 
 Test(graph, empty_and_gigantic_shapes_are_refused)
 {
-    static const diffad_shape bad[] = { { 1, { 0 } }, { 2, { 3, -1 } }, { 3, { INT64_MAX, INT64_MAX, 2 } }, { 9, { 1 } }, { -1, { 0 } } };
+    static const diffad_shape bad[] = {
+        { 1, { 0 } }, { 2, { 3, -1 } }, { 3, { INT64_MAX, INT64_MAX, 2 } }, { 9, { 1 } }, { -1, { 0 } }
+    };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         diffad_graph *g = graph_new();
         diffad_input(g, "x", DIFFAD_F32, bad[i]);
@@ -205,7 +210,8 @@ Test(graph, failing_memory_is_a_failure_of_the_graph_and_leaves_nothing)
                 build_some(g);
             fault_disarm();
             const diffad_status end = st == DIFFAD_OK ? diffad_graph_status(g) : st;
-            cr_expect_eq(end, fault_met() ? DIFFAD_ERR_MEMORY : DIFFAD_OK, "allocation %d: %s", n, diffad_error_detail());
+            cr_expect_eq(end, fault_met() ? DIFFAD_ERR_MEMORY : DIFFAD_OK, "allocation %d: %s", n,
+                         diffad_error_detail());
             diffad_graph_destroy(g);
             cr_expect_eq(fault_live_blocks(), 0, "allocation %d", n);
         }

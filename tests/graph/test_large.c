@@ -28,7 +28,8 @@ static void build(diffad_graph *g)
     static diffad_val p[3 * BLOCKS], d[3 * BLOCKS], squares[3 * BLOCKS];
     char       name[32];
     diffad_val x = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(1, 16, 4, 4));
-    const diffad_val hyper = diffad_input(g, "hyper", DIFFAD_F32, diffad_shape1(8)), decay = diffad_input(g, "decay", DIFFAD_F32, diffad_shape0());
+    const diffad_val hyper = diffad_input(g, "hyper", DIFFAD_F32, diffad_shape1(8)),
+                     decay = diffad_input(g, "decay", DIFFAD_F32, diffad_shape0());
     for (int i = 0; i < BLOCKS; i++) {
         for (int k = 0; k < 3; k++)
             p[3 * i + k] = bound(g, i, k, 0);
@@ -42,7 +43,9 @@ static void build(diffad_graph *g)
     diffad_graph_grad(g, loss, diffad_none(), p, 3 * BLOCKS, d);
     for (int i = 0; i < 3 * BLOCKS; i++)
         squares[i] = diffad_sum_squares(g, d[i]);
-    const diffad_val total = diffad_grad_norm(g, 3 * BLOCKS, squares), ok = diffad_reshape(g, diffad_slice(g, diffad_reshape(g, total, diffad_shape2(1, 2)), 1, 1), diffad_shape0());
+    const diffad_val total = diffad_grad_norm(g, 3 * BLOCKS, squares),
+                     ok = diffad_reshape(g, diffad_slice(g, diffad_reshape(g, total, diffad_shape2(1, 2)), 1, 1),
+                                         diffad_shape0());
     for (int i = 0; i < 3 * BLOCKS; i++) {
         diffad_adam(g, p[i], bound(g, i / 3, i % 3, 1), bound(g, i / 3, i % 3, 2), d[i], hyper, ok);
         diffad_ema(g, bound(g, i / 3, i % 3, 3), p[i], decay, ok);
@@ -77,9 +80,9 @@ Test(large, a_training_graph_is_planned_in_a_moment)
     q = plan_new(dev, g, &(diffad_plan_options){ .no_sharing = true });
     const double planned = seconds();
 
-    cr_log_info("%lld nodes, %d launches, %lld programs' builds: graph %.0f ms, first plan %.0f ms, plan %.0f ms", (long long)g->n_nodes,
-                diffad_plan_launches(p), (long long)stub_count(STUB_BuildProgram), 1e3 * (built - start), 1e3 * (first - built),
-                1e3 * (planned - first));
+    cr_log_info("%lld nodes, %d launches, %lld programs' builds: graph %.0f ms, first plan %.0f ms, plan %.0f ms",
+                (long long)g->n_nodes, diffad_plan_launches(p), (long long)stub_count(STUB_BuildProgram),
+                1e3 * (built - start), 1e3 * (first - built), 1e3 * (planned - first));
     cr_expect_gt(g->n_nodes, 2500);
     cr_expect_lt(built - start, 0.25);
     cr_expect(is_real || first - built < 1.0);

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static diffad_val map(diffad_graph *g, const char *name, int64_t c) { return diffad_input(g, name, DIFFAD_F32, diffad_shape4(2, c, 8, 8)); }
+static diffad_val map(diffad_graph *g, const char *name, int64_t c)
+{
+    return diffad_input(g, name, DIFFAD_F32, diffad_shape4(2, c, 8, 8));
+}
 static const size_t MAP = 2 * 16 * 8 * 8 * sizeof(float);
 
 static diffad_val pool(diffad_graph *g, diffad_val x) { return diffad_avg_pool(g, x, &(diffad_pool_attr){ 3, 1, 1 }); }
@@ -62,41 +65,45 @@ static void build_row(diffad_graph *g, int row)
     case 0: y = diffad_add(g, diffad_silu(g, t), t); break;                                   /* read later */
     case 1: diffad_output(g, "t", t); y = diffad_silu(g, t); break;                           /* an output */
     case 2: y = diffad_mul(g, diffad_add(g, t, t), x); break;                                 /* both operands */
-    case 3: {                                                                                 /* an alias is read later */
+    case 3: { /* an alias is read later */
         const diffad_val flat = diffad_reshape(g, t, diffad_shape1(2048)), s = diffad_silu(g, t);
         y = diffad_add(g, diffad_reshape(g, s, diffad_shape1(2048)), flat);
         break;
     }
-    case 4: {                                                                                 /* the alias is overwritten, t is read */
+    case 4: { /* the alias is overwritten, t is read */
         const diffad_val flat = diffad_silu(g, diffad_reshape(g, t, diffad_shape1(2048)));
         y = diffad_add(g, flat, diffad_reshape(g, diffad_relu(g, t), diffad_shape1(2048)));
         break;
     }
-    case 5: y = diffad_sub(g, t, diffad_stop_gradient(g, t)); break;                          /* a value and its alias as operands */
-    case 6: {                                                                                 /* an alias of an alias is an output */
+    case 5: y = diffad_sub(g, t, diffad_stop_gradient(g, t)); break; /* a value and its alias as operands */
+    case 6: {                                                        /* an alias of an alias is an output */
         const diffad_val again = diffad_stop_gradient(g, diffad_stop_gradient(g, t));
         diffad_output(g, "again", again);
         y = diffad_silu(g, t);
         break;
     }
-    case 7: {                                                                                 /* an alias of an output */
+    case 7: { /* an alias of an output */
         diffad_output(g, "t", t);
         y = diffad_silu(g, diffad_reshape(g, t, diffad_shape1(2048)));
         break;
     }
-    case 8: {                                                                                 /* two aliases, both outputs */
+    case 8: { /* two aliases, both outputs */
         diffad_output(g, "a", diffad_reshape(g, t, diffad_shape1(2048)));
         y = diffad_reshape(g, t, diffad_shape2(32, 64));
         break;
     }
-    case 9: diffad_output(g, "a", diffad_reshape(g, x, diffad_shape1(2048))); y = diffad_silu(g, x); break;      /* alias of an input */
-    case 10: {                                                                                /* read plain and blocked, then overwritten */
+    case 9:
+        diffad_output(g, "a", diffad_reshape(g, x, diffad_shape1(2048)));
+        y = diffad_silu(g, x);
+        break;                                                                                /* alias of an input */
+    case 10: { /* read plain and blocked, then overwritten */
         const diffad_val b = diffad_reorder(g, t), s = diffad_silu(g, b);
-        y = diffad_add(g, diffad_add(g, s, b), diffad_exp(g, diffad_reshape(g, diffad_reshape(g, t, diffad_shape1(2048)),
-                                                                             diffad_shape4(2, 16, 8, 8))));
+        y = diffad_add(
+            g, diffad_add(g, s, b),
+            diffad_exp(g, diffad_reshape(g, diffad_reshape(g, t, diffad_shape1(2048)), diffad_shape4(2, 16, 8, 8))));
         break;
     }
-    default: {                                                                                /* outputs in a blocked layout */
+    default: { /* outputs in a blocked layout */
         const diffad_val b = diffad_silu(g, diffad_reorder(g, t));
         diffad_output(g, "b", b);
         y = diffad_stop_gradient(g, b);
@@ -145,7 +152,9 @@ Test(plan, in_place_and_apart_give_the_same_bits_for_every_op)
                 char          name[16];
                 for (int i = 0; i < n_in; i++) {
                     sprintf(name, "x%d", i);
-                    in[i] = oc->absent >> i & 1u ? diffad_none() : diffad_affine(g, diffad_input(g, name, DIFFAD_F32, oc->in[i]), 0.5, 0.75);
+                    in[i] = oc->absent >> i & 1u
+                                ? diffad_none()
+                                : diffad_affine(g, diffad_input(g, name, DIFFAD_F32, oc->in[i]), 0.5, 0.75);
                 }
                 const diffad_val y = diffad_apply(g, op, oc->attr, n_in, in);
                 diffad_output(g, "y", diffad_affine(g, y, 1, 0));
@@ -245,8 +254,9 @@ Test(plan, a_reorder_is_made_once_and_shared)
     diffad_device *dev = dev_new();
     diffad_graph  *g   = graph_new();
     const diffad_val x = map(g, "x", 19), other = map(g, "other", 19), b = diffad_reorder(g, x);
-    const diffad_val s = diffad_add(g, b, other), m = diffad_mul(g, b, other);      /* `other` is wanted blocked, twice */
-    const diffad_val flat = diffad_reshape(g, s, diffad_shape1(2 * 19 * 64)), again = diffad_reshape(g, s, diffad_shape2(2, 19 * 64));
+    const diffad_val s = diffad_add(g, b, other), m = diffad_mul(g, b, other); /* `other` is wanted blocked, twice */
+    const diffad_val flat = diffad_reshape(g, s, diffad_shape1(2 * 19 * 64)),
+                     again = diffad_reshape(g, s, diffad_shape2(2, 19 * 64));
     diffad_output(g, "m", m);
     diffad_output(g, "f", diffad_silu(g, flat));
     diffad_output(g, "a", diffad_relu(g, again));                                   /* s is wanted plain, twice */

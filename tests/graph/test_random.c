@@ -1,5 +1,5 @@
-/* test_random.c: graphs at random agree with their references, whatever mixture of layouts, aliases, state and sharing comes
- * up. A failing seed is in the message. */
+/* test_random.c: graphs at random agree with their references, whatever mixture of layouts, aliases, state and sharing
+ * comes up. A failing seed is in the message. */
 #include "graph/rig.h"
 #include "op/ops.h"
 
@@ -103,7 +103,8 @@ static void build(maker *m, diffad_device *dev, int steps)
     for (int i = 0; i < steps; i++) {
         const diffad_val v = step(m);
         keep(m, v);
-        if (roll(m, 5) == 0 && v.id >= 0 && m->g->value[v.id]->kind == DIFFAD_VALUE_NODE && !m->g->value[v.id]->is_output) {
+        if (roll(m, 5) == 0 && v.id >= 0 && m->g->value[v.id]->kind == DIFFAD_VALUE_NODE &&
+            !m->g->value[v.id]->is_output) {
             sprintf(name, "y%d", i);
             diffad_output(m->g, name, v);
         }

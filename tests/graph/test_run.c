@@ -44,7 +44,9 @@ Test(run, the_dump_has_a_line_for_every_node)
         lines += *at == '\n';
 
     cr_expect_eq(lines, 6, "%s", t);
-    cr_expect(strstr(t, "scale_by") && strstr(t, "silu") && strstr(t, "reshape") && strstr(t, "alias") && strstr(t, "sum"), "%s", t);
+    cr_expect(strstr(t, "scale_by") && strstr(t, "silu") && strstr(t, "reshape") && strstr(t, "alias") &&
+                  strstr(t, "sum"),
+              "%s", t);
     cr_expect(strstr(t, "5 nodes, 4 launches"), "%s", t);
     cr_expect(!strstr(t, "us="), "%s", t);
     free(t);

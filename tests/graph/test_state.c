@@ -1,4 +1,5 @@
-/* test_state.c: state that a graph writes, packed forms of parameters, forced ways (src/graph/plan.c, emit.c, exec.c). */
+/* test_state.c: state that a graph writes, packed forms of parameters, forced ways (src/graph/plan.c, emit.c,
+ * exec.c). */
 #include "graph/rig.h"
 #include "op/ops.h"
 #include "support/stub_cl.h"
@@ -7,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static diffad_val map(diffad_graph *g, const char *name, int64_t c) { return diffad_input(g, name, DIFFAD_F32, diffad_shape4(2, c, 8, 8)); }
+static diffad_val map(diffad_graph *g, const char *name, int64_t c)
+{
+    return diffad_input(g, name, DIFFAD_F32, diffad_shape4(2, c, 8, 8));
+}
 
 static void on_stub(void)
 {
@@ -182,7 +186,9 @@ static void touch(diffad_tensor *w)
 Test(state, a_parameter_is_packed_again_only_when_it_changed)
 {
     packs_new(true);
-    diffad_output(k.g, "y", diffad_conv2d(k.g, diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size), k.v, diffad_none(), &same_size));
+    diffad_output(
+        k.g, "y",
+        diffad_conv2d(k.g, diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size), k.v, diffad_none(), &same_size));
     k.p = plan_new(k.dev, k.g, &(diffad_plan_options){ .ways = "conv2d=blocked" });
 
     cr_expect_eq(packing(), 1, "both nodes share one packed form");
@@ -196,7 +202,8 @@ Test(state, a_parameter_is_packed_again_only_when_it_changed)
 Test(state, a_reshaped_parameter_is_packed_once_too)
 {
     packs_new(true);
-    const diffad_val flat = diffad_reshape(k.g, k.v, diffad_shape1(16 * 16 * 9)), w = diffad_reshape(k.g, flat, diffad_shape4(16, 16, 3, 3));
+    const diffad_val flat = diffad_reshape(k.g, k.v, diffad_shape1(16 * 16 * 9)),
+                     w = diffad_reshape(k.g, flat, diffad_shape4(16, 16, 3, 3));
     diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, w, diffad_none(), &same_size));
     k.p = plan_new(k.dev, k.g, &(diffad_plan_options){ .ways = "conv2d=blocked" });
 
@@ -223,7 +230,8 @@ Test(state, a_parameter_that_the_graph_writes_is_packed_in_every_run)
 Test(state, packed_parameters_follow_what_was_written)
 {
     packs_new(false);
-    const diffad_val flat = diffad_reshape(k.g, k.v, diffad_shape1(16 * 16 * 9)), w = diffad_reshape(k.g, flat, diffad_shape4(16, 16, 3, 3));
+    const diffad_val flat = diffad_reshape(k.g, k.v, diffad_shape1(16 * 16 * 9)),
+                     w = diffad_reshape(k.g, flat, diffad_shape4(16, 16, 3, 3));
     diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
     diffad_output(k.g, "r", diffad_conv2d(k.g, k.x, w, diffad_none(), &same_size));
     diffad_assign(k.g, k.v, diffad_affine(k.g, k.v, 0.5, 0.01));

@@ -84,7 +84,8 @@ static void refuse(const diffad_launch *l, diffad_status want, const char *reaso
     diffad_frozen f = { 0 };
     const int64_t calls = stub_count(STUB_ANY);
     cr_expect_eq(diffad_freeze(dev, l, place, element, &f), want, "%s", diffad_error_detail());
-    cr_expect(strstr(diffad_error_detail(), reason) && strstr(diffad_error_detail(), "unary_fwd"), "%s", diffad_error_detail());
+    cr_expect(strstr(diffad_error_detail(), reason) && strstr(diffad_error_detail(), "unary_fwd"), "%s",
+              diffad_error_detail());
     cr_expect_eq(stub_count(STUB_ANY), calls, "the driver was asked");
 }
 
@@ -164,7 +165,8 @@ Test(launch, offsets_are_counted_in_elements)
 
     cr_assert_eq(diffad_freeze(dev, &l, place, element, &f), DIFFAD_OK);
 
-    cr_expect(offsets[0] == 3 && offsets[1] == 512 / 2 + 3, "%llu %llu", (unsigned long long)offsets[0], (unsigned long long)offsets[1]);
+    cr_expect(offsets[0] == 3 && offsets[1] == 512 / 2 + 3, "%llu %llu", (unsigned long long)offsets[0],
+              (unsigned long long)offsets[1]);
     diffad_frozen_release(dev, &f);
     done();
 }

@@ -1,4 +1,5 @@
-/* test_program.c: programs by key, and their cache on disk (src/kernel/program.c, disk_cache.c), on a stand-in driver. */
+/* test_program.c: programs by key, and their cache on disk (src/kernel/program.c, disk_cache.c), on a stand-in
+ * driver. */
 #include "kernel/launch.h"
 #include "support/fault.h"
 #include "support/folder.h"
@@ -119,7 +120,8 @@ Test(program, a_failing_build_says_which_and_keeps_the_drivers_log)
     stub_build_fails("unary.cl:3: error: no such thing\nunary.cl:9: error: nor this\n");
 
     cr_expect_eq(diffad_program_get(dev, "unary", "-DVEC=4", &p), DIFFAD_ERR_DEVICE);
-    cr_expect(strstr(diffad_error_detail(), "unary.cl") && strstr(diffad_error_detail(), "-DVEC=4") && !strchr(diffad_error_detail(), '\n'),
+    cr_expect(strstr(diffad_error_detail(), "unary.cl") && strstr(diffad_error_detail(), "-DVEC=4") &&
+                  !strchr(diffad_error_detail(), '\n'),
               "%s", diffad_error_detail());
     cr_expect_str_eq(diffad_error_log(), "unary.cl:3: error: no such thing\nunary.cl:9: error: nor this\n");
     stub_build_fails(NULL);
@@ -140,8 +142,9 @@ Test(program, a_kernel_that_is_not_there_is_an_error_that_names_it)
 
     cr_assert_eq(diffad_program_get(dev, "mine", "", &p), DIFFAD_OK);
     cr_expect_eq(diffad_program_kernel(p, "two", &k), DIFFAD_ERR_DEVICE);
-    cr_expect(strstr(diffad_error_detail(), "kernel two of mine") && strstr(diffad_error_detail(), "CL_INVALID_KERNEL_NAME"), "%s",
-              diffad_error_detail());
+    cr_expect(strstr(diffad_error_detail(), "kernel two of mine") && strstr(diffad_error_detail(), "CL_INVALID_KERNEL_"
+                                                                                                   "NAME"),
+              "%s", diffad_error_detail());
     close_device(dev);
 }
 
@@ -209,7 +212,8 @@ Test(program, a_binary_that_the_driver_refuses_is_built_again)
     another_process();
     for (int built = 0; built < 2; built++) {
         stub_reset();
-        stub_fail(built ? STUB_BuildProgram : STUB_CreateProgramWithBinary, 1, false, built ? CL_BUILD_PROGRAM_FAILURE : CL_INVALID_BINARY);
+        stub_fail(built ? STUB_BuildProgram : STUB_CreateProgramWithBinary, 1, false,
+                  built ? CL_BUILD_PROGRAM_FAILURE : CL_INVALID_BINARY);
         const diffad_program_stats s = another_process();
         cr_expect(stub_met());
         cr_expect(s.built == 1 && s.from_disk == 0);

@@ -55,8 +55,11 @@ Test(source, includes_are_taken_in_once_with_their_lines)
 
     char *s = source_of("a");
 
-    cr_expect_str_eq(s, "#line 1 \"a.cl\"\n#line 1 \"b.cl\"\n#line 1 \"c.cl\"\nint c;\n#line 2 \"b.cl\"\nint b;\n#line 2 \"a.cl\"\n"
-                        "#line 3 \"a.cl\"\nint a;\n", "%s", s);
+    cr_expect_str_eq(s,
+                     "#line 1 \"a.cl\"\n#line 1 \"b.cl\"\n#line 1 \"c.cl\"\nint c;\n#line 2 \"b.cl\"\nint b;\n#line 2 "
+                     "\"a.cl\"\n"
+                     "#line 3 \"a.cl\"\nint a;\n",
+                     "%s", s);
     diffad_release(s);
 }
 

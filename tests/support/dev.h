@@ -1,4 +1,5 @@
-/* dev.h: the device tests run on, and small things around plans. The device is DIFFAD_DEVICE's, never "the first one". */
+/* dev.h: the device tests run on, and small things around plans. The device is DIFFAD_DEVICE's, never "the first
+ * one". */
 #ifndef DIFFAD_TEST_DEV_H
 #define DIFFAD_TEST_DEV_H
 

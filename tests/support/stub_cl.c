@@ -170,7 +170,8 @@ static cl_int drop(void *handle, kind k, stub_call call)
 /* ---- context, queue, buffers ---- */
 
 static cl_context CL_API_CALL stub_CreateContext(const cl_context_properties *p, cl_uint n, const cl_device_id *ids,
-                                            void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *), void *user, cl_int *out)
+                                                 void(CL_CALLBACK *notify)(const char *, const void *, size_t, void *),
+                                                 void *user, cl_int *out)
 {
     const cl_int code = stub_enter(STUB_CreateContext);
     (void)p, (void)n, (void)ids, (void)notify, (void)user;
@@ -179,7 +180,8 @@ static cl_context CL_API_CALL stub_CreateContext(const cl_context_properties *p,
 
 static cl_int CL_API_CALL stub_ReleaseContext(cl_context c) { return drop(c, CONTEXT, STUB_ReleaseContext); }
 
-static cl_command_queue CL_API_CALL stub_CreateCommandQueue(cl_context c, cl_device_id id, cl_command_queue_properties p, cl_int *out)
+static cl_command_queue CL_API_CALL stub_CreateCommandQueue(cl_context c, cl_device_id id,
+                                                            cl_command_queue_properties p, cl_int *out)
 {
     const cl_int code = stub_enter(STUB_CreateCommandQueue);
     (void)id, (void)p;
@@ -187,7 +189,10 @@ static cl_command_queue CL_API_CALL stub_CreateCommandQueue(cl_context c, cl_dev
     return answer(code == CL_SUCCESS ? make(QUEUE, 0, NULL) : NULL, code, out);
 }
 
-static cl_int CL_API_CALL stub_ReleaseCommandQueue(cl_command_queue q) { return drop(q, QUEUE, STUB_ReleaseCommandQueue); }
+static cl_int CL_API_CALL stub_ReleaseCommandQueue(cl_command_queue q)
+{
+    return drop(q, QUEUE, STUB_ReleaseCommandQueue);
+}
 
 static cl_mem CL_API_CALL stub_CreateBuffer(cl_context c, cl_mem_flags flags, size_t bytes, void *host, cl_int *out)
 {
@@ -222,8 +227,9 @@ static cl_int finish(cl_command_queue q, stub_call call, cl_event *event)
     return CL_SUCCESS;
 }
 
-static cl_int CL_API_CALL stub_EnqueueWriteBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset, size_t bytes, const void *from,
-                                             cl_uint n, const cl_event *list, cl_event *event)
+static cl_int CL_API_CALL stub_EnqueueWriteBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset,
+                                                  size_t bytes, const void *from, cl_uint n, const cl_event *list,
+                                                  cl_event *event)
 {
     const cl_int   code = stub_enter(STUB_EnqueueWriteBuffer);
     unsigned char *to   = code == CL_SUCCESS ? range(m, offset, bytes, STUB_EnqueueWriteBuffer) : NULL;
@@ -233,8 +239,9 @@ static cl_int CL_API_CALL stub_EnqueueWriteBuffer(cl_command_queue q, cl_mem m, 
     return code != CL_SUCCESS ? code : to ? finish(q, STUB_EnqueueWriteBuffer, event) : CL_INVALID_VALUE;
 }
 
-static cl_int CL_API_CALL stub_EnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset, size_t bytes, void *to, cl_uint n,
-                                            const cl_event *list, cl_event *event)
+static cl_int CL_API_CALL stub_EnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool wait, size_t offset,
+                                                 size_t bytes, void *to, cl_uint n, const cl_event *list,
+                                                 cl_event *event)
 {
     const cl_int         code = stub_enter(STUB_EnqueueReadBuffer);
     const unsigned char *from = code == CL_SUCCESS ? range(m, offset, bytes, STUB_EnqueueReadBuffer) : NULL;
@@ -244,8 +251,8 @@ static cl_int CL_API_CALL stub_EnqueueReadBuffer(cl_command_queue q, cl_mem m, c
     return code != CL_SUCCESS ? code : from ? finish(q, STUB_EnqueueReadBuffer, event) : CL_INVALID_VALUE;
 }
 
-static cl_int CL_API_CALL stub_EnqueueCopyBuffer(cl_command_queue q, cl_mem a, cl_mem b, size_t from, size_t to, size_t bytes, cl_uint n,
-                                            const cl_event *list, cl_event *event)
+static cl_int CL_API_CALL stub_EnqueueCopyBuffer(cl_command_queue q, cl_mem a, cl_mem b, size_t from, size_t to,
+                                                 size_t bytes, cl_uint n, const cl_event *list, cl_event *event)
 {
     const cl_int code = stub_enter(STUB_EnqueueCopyBuffer);
     (void)n, (void)list;
@@ -263,8 +270,9 @@ static cl_int CL_API_CALL stub_EnqueueCopyBuffer(cl_command_queue q, cl_mem a, c
     return finish(q, STUB_EnqueueCopyBuffer, event);
 }
 
-static cl_int CL_API_CALL stub_EnqueueFillBuffer(cl_command_queue q, cl_mem m, const void *pattern, size_t each, size_t offset, size_t bytes,
-                                            cl_uint n, const cl_event *list, cl_event *event)
+static cl_int CL_API_CALL stub_EnqueueFillBuffer(cl_command_queue q, cl_mem m, const void *pattern, size_t each,
+                                                 size_t offset, size_t bytes, cl_uint n, const cl_event *list,
+                                                 cl_event *event)
 {
     const cl_int   code = stub_enter(STUB_EnqueueFillBuffer);
     unsigned char *to   = code == CL_SUCCESS ? range(m, offset, bytes, STUB_EnqueueFillBuffer) : NULL;
@@ -282,7 +290,8 @@ static cl_int CL_API_CALL stub_EnqueueFillBuffer(cl_command_queue q, cl_mem m, c
 
 /* ---- programs and kernels: a binary is the source ---- */
 
-static cl_program CL_API_CALL stub_CreateProgramWithSource(cl_context c, cl_uint n, const char **text, const size_t *length, cl_int *out)
+static cl_program CL_API_CALL stub_CreateProgramWithSource(cl_context c, cl_uint n, const char **text,
+                                                           const size_t *length, cl_int *out)
 {
     const cl_int code = stub_enter(STUB_CreateProgramWithSource);
     (void)n, (void)length;
@@ -290,8 +299,9 @@ static cl_program CL_API_CALL stub_CreateProgramWithSource(cl_context c, cl_uint
     return answer(code == CL_SUCCESS ? make(PROGRAM, strlen(text[0]), text[0]) : NULL, code, out);
 }
 
-static cl_program CL_API_CALL stub_CreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *ids, const size_t *length,
-                                                      const unsigned char **binary, cl_int *status, cl_int *out)
+static cl_program CL_API_CALL stub_CreateProgramWithBinary(cl_context c, cl_uint n, const cl_device_id *ids,
+                                                           const size_t *length, const unsigned char **binary,
+                                                           cl_int *status, cl_int *out)
 {
     const cl_int code = stub_enter(STUB_CreateProgramWithBinary);
     (void)n, (void)ids;
@@ -312,7 +322,8 @@ static cl_int CL_API_CALL stub_BuildProgram(cl_program p, cl_uint n, const cl_de
     return code != CL_SUCCESS ? code : build_log ? CL_BUILD_PROGRAM_FAILURE : CL_SUCCESS;
 }
 
-static cl_int CL_API_CALL stub_GetProgramBuildInfo(cl_program p, cl_device_id id, cl_program_build_info what, size_t room, void *out, size_t *size)
+static cl_int CL_API_CALL stub_GetProgramBuildInfo(cl_program p, cl_device_id id, cl_program_build_info what,
+                                                   size_t room, void *out, size_t *size)
 {
     const cl_int code = stub_enter(STUB_GetProgramBuildInfo);
     (void)id, (void)what;
@@ -361,19 +372,22 @@ static cl_int CL_API_CALL stub_SetKernelArg(cl_kernel k, cl_uint i, size_t bytes
     return is_alive(k, KERNEL, STUB_SetKernelArg) ? code : CL_INVALID_KERNEL;
 }
 
-static cl_int CL_API_CALL stub_GetKernelWorkGroupInfo(cl_kernel k, cl_device_id id, cl_kernel_work_group_info what, size_t room, void *out,
-                                                 size_t *size)
+static cl_int CL_API_CALL stub_GetKernelWorkGroupInfo(cl_kernel k, cl_device_id id, cl_kernel_work_group_info what,
+                                                      size_t room, void *out, size_t *size)
 {
     const cl_int       code = stub_enter(STUB_GetKernelWorkGroupInfo);
     const stub_device *d = (const stub_device *)id;
     is_alive(k, KERNEL, STUB_GetKernelWorkGroupInfo);
     if (code != CL_SUCCESS)
         return code;
-    return what == CL_KERNEL_WORK_GROUP_SIZE ? stub_number(d->kernel_group ? d->kernel_group : d->max_group, 8, room, out, size) : CL_INVALID_VALUE;
+    return what == CL_KERNEL_WORK_GROUP_SIZE
+               ? stub_number(d->kernel_group ? d->kernel_group : d->max_group, 8, room, out, size)
+               : CL_INVALID_VALUE;
 }
 
-static cl_int CL_API_CALL stub_EnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint dims, const size_t *offset, const size_t *global,
-                                               const size_t *local, cl_uint n, const cl_event *list, cl_event *event)
+static cl_int CL_API_CALL stub_EnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint dims, const size_t *offset,
+                                                    const size_t *global, const size_t *local, cl_uint n,
+                                                    const cl_event *list, cl_event *event)
 {
     const cl_int code = stub_enter(STUB_EnqueueNDRangeKernel);
     (void)offset, (void)n, (void)list;
@@ -407,7 +421,8 @@ static cl_int CL_API_CALL stub_Finish(cl_command_queue q)
     return is_alive(q, QUEUE, STUB_Finish) ? code : CL_INVALID_COMMAND_QUEUE;
 }
 
-static cl_int CL_API_CALL stub_GetEventProfilingInfo(cl_event e, cl_profiling_info what, size_t room, void *out, size_t *size)
+static cl_int CL_API_CALL stub_GetEventProfilingInfo(cl_event e, cl_profiling_info what, size_t room, void *out,
+                                                     size_t *size)
 {
     const cl_int code = stub_enter(STUB_GetEventProfilingInfo);
     if (!is_alive(e, EVENT, STUB_GetEventProfilingInfo))

@@ -1,8 +1,9 @@
-/* stub_cl.h: an OpenCL without a driver behind the table `diffad_cl`: buffers in host memory, copies and fills are done, kernels
- * are recorded instead of run. It counts its objects, checks what it is given, and fails on demand.
+/* stub_cl.h: an OpenCL without a driver behind the table `diffad_cl`: buffers in host memory, copies and fills are
+ * done, kernels are recorded instead of run. It counts its objects, checks what it is given, and fails on demand.
  *
  *     stub_install();
- *     stub_fail(STUB_CreateBuffer, 3, false, CL_OUT_OF_HOST_MEMORY);      the third buffer from now; true: and all after it
+ *     stub_fail(STUB_CreateBuffer, 3, false, CL_OUT_OF_HOST_MEMORY);      the third buffer from now; true: and all
+ * after it
  *     ...
  *     cr_expect_eq(stub_live(), 0);
  *     cr_expect_eq(stub_misuses(), 0); */

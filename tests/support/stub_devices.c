@@ -10,10 +10,19 @@ static int         n_devices;
 
 stub_device stub_device_default(void)
 {
-    return (stub_device){ .platform = "Portable Computing Language", .name = "stub", .vendor = "none", .extensions = "cl_khr_fp64",
-                          .type = CL_DEVICE_TYPE_CPU, .is_unified = true, .global_mem = 1u << 30, .max_alloc = 1u << 28,
-                          .local_mem = 1u << 16, .max_group = 1024, .max_group_side = { 1024, 1024, 1024 },
-                          .max_parameter_bytes = 1024, .base_align_bits = 1024 };
+    return (stub_device){ .platform = "Portable Computing Language",
+                          .name = "stub",
+                          .vendor = "none",
+                          .extensions = "cl_khr_fp64",
+                          .type = CL_DEVICE_TYPE_CPU,
+                          .is_unified = true,
+                          .global_mem = 1u << 30,
+                          .max_alloc = 1u << 28,
+                          .local_mem = 1u << 16,
+                          .max_group = 1024,
+                          .max_group_side = { 1024, 1024, 1024 },
+                          .max_parameter_bytes = 1024,
+                          .base_align_bits = 1024 };
 }
 
 void stub_devices(const stub_device *list, int count)
@@ -36,7 +45,10 @@ cl_int stub_give(const void *value, size_t have, size_t room, void *out, size_t 
     return CL_SUCCESS;
 }
 
-cl_int stub_give_text(const char *text, size_t room, void *out, size_t *size) { return stub_give(text, strlen(text) + 1, room, out, size); }
+cl_int stub_give_text(const char *text, size_t room, void *out, size_t *size)
+{
+    return stub_give(text, strlen(text) + 1, room, out, size);
+}
 
 cl_int stub_number(uint64_t v, size_t bytes, size_t room, void *out, size_t *size)
 {
@@ -71,14 +83,16 @@ cl_int CL_API_CALL stub_GetPlatformInfo(cl_platform_id p, cl_platform_info what,
     return what == CL_PLATFORM_NAME ? stub_give_text(((stub_device *)p)->platform, room, out, size) : CL_INVALID_VALUE;
 }
 
-cl_int CL_API_CALL stub_GetDeviceIDs(cl_platform_id p, cl_device_type type, cl_uint room, cl_device_id *out, cl_uint *count)
+cl_int CL_API_CALL stub_GetDeviceIDs(cl_platform_id p, cl_device_type type, cl_uint room, cl_device_id *out,
+                                     cl_uint *count)
 {
     const cl_int code = stub_enter(STUB_GetDeviceIDs);
     cl_uint      n = 0;
     if (code != CL_SUCCESS)
         return code;
     for (int i = 0; i < n_devices; i++)
-        if (strcmp(device[i].platform, ((stub_device *)p)->platform) == 0 && device[i].name && (device[i].type & type)) {
+        if (strcmp(device[i].platform, ((stub_device *)p)->platform) == 0 && device[i].name &&
+            (device[i].type & type)) {
             if (out && n < room)
                 out[n] = (cl_device_id)&device[i];
             n++;

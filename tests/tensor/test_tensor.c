@@ -88,7 +88,8 @@ Test(tensor, impossible_tensors_are_refused)
     diffad_device *dev = dev_new();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         diffad_tensor *t = NULL;
-        cr_expect_eq(diffad_tensor_create(dev, rows[i].type, &rows[i].shape, &t), rows[i].want, "row %zu: %s", i, diffad_error_detail());
+        cr_expect_eq(diffad_tensor_create(dev, rows[i].type, &rows[i].shape, &t), rows[i].want, "row %zu: %s", i,
+                     diffad_error_detail());
         cr_expect(!t && *diffad_error_detail());
     }
     cr_expect_eq(stub_count(STUB_CreateBuffer), 0);
