@@ -166,29 +166,38 @@ Test(train, every_matrix_product_through_clblast_trains_too, .timeout = 900)
 
 }
 
+static void detects(const char *out, const char *fingerprint)
+{
+    diffad_device   *dev;
+    diffad_detector *d;
+    diffad_detection r;
+    const char      *picture = DIFFAD_TEST_DIR "/data/ballscrew/test/pitting/000.jpg";
+    cr_assert_eq(diffad_device_open(NULL, &dev), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_assert_eq(diffad_detector_open(dev, out, NULL, &d), DIFFAD_OK, "%s: %s", out, diffad_error_detail());
+    cr_expect_str_eq(diffad_detector_info_of(d)->fingerprint, fingerprint);
+    cr_assert_eq(diffad_detector_picture(d, picture, &r), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_expect(r.score >= 0 && r.score <= 1, "%s: score %g", out, r.score);
+    const double score = r.score;
+    cr_assert_eq(diffad_detector_picture(d, picture, &r), DIFFAD_OK);
+    cr_expect_eq(r.score, score, "%s: a second look differs", out);
+    diffad_detector_close(d);
+    diffad_device_close(dev);
+}
+
+/* All trainings come first: a process that has used OpenCL must not fork trainers. */
 Test(train, every_variant_trains_and_detects, .timeout = 900)
 {
     static const char *const models[] = { "diffad", "diffad_fr", "diffad_c", "diffad_no_inter", "diffad_xa_inter", "draem" };
-    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
-        char out[512], fingerprint[17];
-        snprintf(out, sizeof out, "%s/%s", folder_new(), models[i]);
-        train_to_end(&(job){ .out = out, .model = models[i], .sets = { "train.vae.steps=3", "train.ldm.steps=3", "train.seg.steps=3",
-                             "train.draem.steps=3", "train.vae.accumulate=2", "train.critic_start=1", "cache_samples=4" } }, fingerprint);
+    enum { MODELS = sizeof models / sizeof models[0] };
+    static char out[MODELS][512], fingerprint[MODELS][17];
+    for (int i = 0; i < MODELS; i++) {
+        snprintf(out[i], sizeof out[i], "%s/%s", folder_new(), models[i]);
+        train_to_end(&(job){ .out = out[i], .model = models[i], .sets = { "train.vae.steps=3", "train.ldm.steps=3", "train.seg.steps=3",
+                             "train.draem.steps=3", "train.vae.accumulate=2", "train.critic_start=1", "cache_samples=4" } }, fingerprint[i]);
+    }
 
-        diffad_device   *dev;
-        diffad_detector *d;
-        diffad_detection r;
-        cr_assert_eq(diffad_device_open(NULL, &dev), DIFFAD_OK, "%s", diffad_error_detail());
-        cr_assert_eq(diffad_detector_open(dev, out, NULL, &d), DIFFAD_OK, "%s: %s", models[i], diffad_error_detail());
-        cr_expect_str_eq(diffad_detector_info_of(d)->fingerprint, fingerprint);
-        cr_assert_eq(diffad_detector_picture(d, DIFFAD_TEST_DIR "/data/ballscrew/test/pitting/000.jpg", &r), DIFFAD_OK, "%s", diffad_error_detail());
-        cr_expect(r.score >= 0 && r.score <= 1, "%s: score %g", models[i], r.score);
-        const double score = r.score;
-        cr_assert_eq(diffad_detector_picture(d, DIFFAD_TEST_DIR "/data/ballscrew/test/pitting/000.jpg", &r), DIFFAD_OK);
-        cr_expect_eq(r.score, score, "%s: a second look differs", models[i]);
-        diffad_detector_close(d);
-        diffad_device_close(dev);
-        }
+    for (int i = 0; i < MODELS; i++)
+        detects(out[i], fingerprint[i]);
 }
 
 Test(train, detection_refuses_step_counts_that_do_not_divide_the_schedule, .timeout = 300)
