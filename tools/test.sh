@@ -66,7 +66,9 @@ for name in $(ctest --test-dir build-test -N | sed -n 's/^ *Test *#[0-9]*: \(.*\
 done
 
 # A second compiler for every kernel. That it is missing fails the run: it is there to be compared with.
-if [ "${DIFFAD_TEST_INTEL:-${CI:+1}}" = 1 ]; then
+has_intel=${DIFFAD_TEST_INTEL:-${CI:+1}}
+case "$wanted" in *-intel*) has_intel=1 ;; esac
+if [ "$has_intel" = 1 ]; then
     DIFFAD_CACHE_DIR="$PWD/build-test/cache-intel"
     for name in op blas; do
         is_wanted "$name-intel" || continue
