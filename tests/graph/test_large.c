@@ -55,7 +55,7 @@ static void build(diffad_graph *g)
 
 static double seconds(void) { return (double)diffad_sys.monotonic_ns() * 1e-9; }
 
-/* DIFFAD_TEST_LARGE=1: on the device at hand, with the times on the screen. */
+/* DIFFAD_TEST_LARGE=1: on the device at hand; --verbose shows the times. */
 Test(large, a_training_graph_is_planned_in_a_moment)
 {
     const bool is_real = getenv("DIFFAD_TEST_LARGE") != NULL;
