@@ -178,6 +178,14 @@ Test(autograd, an_op_without_gradient_says_so_only_where_one_is_wanted)
     diffad_graph_destroy(g);
 }
 
+Test(autograd, behind_a_stop_an_op_needs_no_gradient)
+{
+    diffad_graph    *g = graph_new();
+    const diffad_val x = input(g, "x"), largest = diffad_sum(g, diffad_max_all(g, diffad_stop_gradient(g, x)));
+    cr_expect(diffad_is_valid(grad_of(g, diffad_scale_by(g, diffad_sum(g, diffad_square(g, x)), largest), x)));
+    diffad_graph_destroy(g);
+}
+
 Test(autograd, constants_by_definition_take_none)
 {
     diffad_graph    *g = graph_new();
