@@ -67,10 +67,10 @@ static diffad_status choose_class(demo *d, char *name, size_t bytes)
     return d->class_name ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_DATA, "%s: holds no class", d->data);
 }
 
-/* What a CPU with two cores does in minutes: at half the scale's size a step costs a quarter, and the time is better spent
- * on more of them. At other scales the description's own values hold. */
-static const char *const fast_values[] = { "image_size=[64, 64]",   "train.vae.steps=400", "train.ldm.steps=400",
-                                           "train.seg.steps=800", "cache_samples=320",   NULL };
+/* What a CPU with two cores does in minutes: at half the scale's size a step costs a quarter, and the time is better
+ * spent on more of them. At other scales the description's own values hold. */
+static const char *const fast_values[] = { "image_size=[64, 64]", "train.vae.steps=400", "train.ldm.steps=400",
+                                           "train.seg.steps=800", "cache_samples=320", NULL };
 
 static diffad_status train(const demo *d, diffad_device *dev, diffad_train_result *result)
 {

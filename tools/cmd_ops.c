@@ -51,35 +51,38 @@ static void add_row(cli_table *t, const diffad_op *op, bool markdown)
     diffad_text_release(&ways);
 }
 
+static int unknown_op(const cli *c, const diffad_op *const *table, int count)
+{
+    const char *names[256];
+    int         n = 0;
+    for (; n < count && n < 256; n++)
+        names[n] = table[n]->name;
+    const char *near = diffad_nearest(c->args[0], names, n);
+    return cli_usage(c, "no op \"%s\"%s%s%s", c->args[0], near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+static bool is_wanted(const cli *c, const diffad_op *op) { return !c->n_args || strcmp(c->args[0], op->name) == 0; }
+
 static int run(cli *c)
 {
-    int count, shown = 0;
-    const diffad_op *const *table = diffad_op_table(&count);
-    const bool markdown = cli_has(c, "markdown");
-    cli_table  t = cli_table_new(5, 1u << 2 | 1u << 3);
     static const char *const head[] = { "op", "ways", "tolerance", "cases", "gradient" };
+    int        count;
+    const bool markdown = cli_has(c, "markdown");
+    const diffad_op *const *table = diffad_op_table(&count);
+    if (c->n_args && !diffad_op_find(c->args[0]))
+        return unknown_op(c, table, count);
+    if (c->json) {
+        for (int i = 0; i < count; i++)
+            if (is_wanted(c, table[i]))
+                print_json(table[i]);
+        return 0;
+    }
+    cli_table t = cli_table_new(5, 1u << 2 | 1u << 3);
     for (int i = 0; i < 5; i++)
         cli_cell(&t, "%s", head[i]);
-    for (int i = 0; i < count; i++) {
-        if (c->n_args && strcmp(c->args[0], table[i]->name) != 0)
-            continue;
-        shown++;
-        if (c->json)
-            print_json(table[i]);
-        else
+    for (int i = 0; i < count; i++)
+        if (is_wanted(c, table[i]))
             add_row(&t, table[i], markdown);
-    }
-    if (!shown) {
-        const char *names[256];
-        int         n = 0;
-        for (; n < count && n < 256; n++)
-            names[n] = table[n]->name;
-        const char *near = diffad_nearest(c->args[0], names, n);
-        return cli_usage(c, "no op \"%s\"%s%s%s", c->args[0], near ? ": did you mean " : "", near ? near : "",
-                         near ? "?" : "");
-    }
-    if (c->json)
-        return 0;
     if (markdown)
         cli_table_markdown(&t);
     else
