@@ -58,7 +58,8 @@ static int unknown_op(const cli *c, const diffad_op *const *table, int count)
     for (; n < count && n < 256; n++)
         names[n] = table[n]->name;
     const char *near = diffad_nearest(c->args[0], names, n);
-    return cli_usage(c, "no op \"%s\"%s%s%s", c->args[0], near ? ": did you mean " : "", near ? near : "", near ? "?" : "");
+    return cli_usage(c, "no op \"%s\"%s%s%s", c->args[0], near ? ": did you mean " : "", near ? near : "",
+                     near ? "?" : "");
 }
 
 static bool is_wanted(const cli *c, const diffad_op *op) { return !c->n_args || strcmp(c->args[0], op->name) == 0; }
