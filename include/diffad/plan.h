@@ -7,7 +7,8 @@
  *     DIFFAD_TRY(diffad_tensor_read(diffad_plan_tensor(p, "y"), data, bytes));     waits
  *     diffad_plan_destroy(p);                                NULL is fine
  *
- * The plan borrows device and graph: both outlive it. */
+ * The plan borrows device and graph: both outlive it. Work space is shared by all plans of a device: create the largest
+ * plan first. */
 #ifndef DIFFAD_PLAN_H
 #define DIFFAD_PLAN_H
 
@@ -25,6 +26,8 @@ typedef struct diffad_plan_options {
     const char *node_ways;      /* as diffad_plan_ways gave them for the same graph: each node takes its recorded way, so that
                                    later tuning does not change the bits; NULL */
     bool        no_sharing;     /* every value keeps its own memory (for checks) */
+    bool        keeps_packed_only;   /* parameters will not change: packed at once, and plain tensors of bound values that then
+                                        nothing reads give up their memory (they can no longer be read or written) */
     bool        guard;          /* 256 bytes of canary around every memory object (for checks) */
 } diffad_plan_options;
 
@@ -36,7 +39,8 @@ DIFFAD_API diffad_status diffad_plan_run(diffad_plan *p);
 /* The tensor of an input or output; NULL when there is none of that name. It belongs to the plan. */
 DIFFAD_API diffad_tensor *diffad_plan_tensor(const diffad_plan *p, const char *name);
 
-/* Bytes of activations and work space after sharing; bytes of inputs, outputs and packed parameters besides. */
+/* Bytes of activations and work space after sharing (other plans may use the same); bytes of inputs, outputs and packed
+ * parameters besides. */
 DIFFAD_API size_t diffad_plan_bytes(const diffad_plan *p);
 DIFFAD_API size_t diffad_plan_fixed_bytes(const diffad_plan *p);
 DIFFAD_API int    diffad_plan_launches(const diffad_plan *p);

@@ -19,6 +19,9 @@ struct diffad_detector {
     float                *noise, *input, *reconstruction, *map;
 };
 
+/* A detector's weights stay as they are. */
+static const diffad_plan_options plan_options = { .keeps_packed_only = true };
+
 static diffad_shape picture_shape(const diffad_desc *d)
 {
     return diffad_shape4(1, d->image_channels, d->image_size.v[0], d->image_size.v[1]);
@@ -45,7 +48,7 @@ static diffad_status build_segment(diffad_detector *d)
         const diffad_val in[] = { rec, l->mix ? diffad_bound(g, "mix", DIFFAD_F32, picture, &l->mix) : x, x };
         add_map(g, diffad_discriminator(&nn, diffad_concat(g, l->mix ? 3 : 2, in), desc->segmenter.base_channels));
     }
-    return diffad_plan_create(d->run.dev, g, NULL, &d->segment.plan);
+    return diffad_plan_create(d->run.dev, g, &plan_options, &d->segment.plan);
 }
 
 static diffad_status allocate_host(diffad_detector *d)
@@ -76,7 +79,8 @@ static diffad_status finish(diffad_detector *d, const diffad_detector_options *o
     if (desc->kind == DESC_KIND_DIFFAD) {
         diffad_ddim_row *rows;
         int              n;
-        DIFFAD_TRY(diffad_latent_create(d->run.dev, desc, d->run.latent_scale, d->run.autoencoder, d->run.unet, 1, &d->latent));
+        DIFFAD_TRY(diffad_latent_create(d->run.dev, desc, d->run.latent_scale, d->run.autoencoder, d->run.unet, 1, &plan_options,
+                                        &d->latent));
         DIFFAD_TRY(diffad_ddim_rows(&d->latent->schedule, d->info.steps, 0, desc->start_time, &rows, &n));      /* refuses early */
         diffad_release(rows);
     }

@@ -65,7 +65,7 @@ static diffad_status open_road(road *o, const verify_cut *unet_cut)
     if (st == DIFFAD_OK)
         st = verify_fill(o->run, 0);
     if (st == DIFFAD_OK)
-        st = diffad_latent_create(o->run->dev, d, o->scale, o->autoencoder, o->unet, o->batch, &o->latent);
+        st = diffad_latent_create(o->run->dev, d, o->scale, o->autoencoder, o->unet, o->batch, NULL, &o->latent);
     return st;
 }
 

@@ -1,5 +1,6 @@
 /* buffer.c: device memory, checked and counted before a driver is asked. */
 #include "device/device.h"
+#include "base/sys.h"
 
 diffad_status diffad_buffer_create(diffad_device *dev, size_t bytes, cl_mem *out)
 {
@@ -44,4 +45,47 @@ diffad_status diffad_buffer_zero(diffad_device *dev, cl_mem buffer, size_t offse
         return DIFFAD_OK;
     return diffad_device_check(dev, diffad_cl.EnqueueFillBuffer(dev->queue, buffer, &zero, sizeof zero, offset,
                                                                (bytes + 3) / 4 * 4, 0, NULL, NULL), "fill");
+}
+
+static bool is_among(cl_mem buffer, const cl_mem *list, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (list[i] == buffer)
+            return true;
+    return false;
+}
+
+diffad_status diffad_scratch_take(diffad_device *dev, size_t bytes, const cl_mem *mine, int64_t n, cl_mem *out)
+{
+    diffad_scratch *best = NULL;
+    for (int64_t i = 0; i < dev->n_scratch; i++) {
+        diffad_scratch *s = &dev->scratch[i];
+        if (s->bytes >= bytes && (!best || s->bytes < best->bytes) && !is_among(s->buffer, mine, n))
+            best = s;
+    }
+    if (!best) {
+        if (!diffad_grow(&dev->scratch, dev->n_scratch, &dev->cap_scratch, sizeof *dev->scratch))
+            DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "work space: no host memory");
+        best = &dev->scratch[dev->n_scratch];
+        *best = (diffad_scratch){ .bytes = bytes };
+        DIFFAD_TRY(diffad_buffer_create(dev, bytes, &best->buffer));
+        dev->n_scratch++;
+    }
+    best->users++;
+    *out = best->buffer;
+    return DIFFAD_OK;
+}
+
+void diffad_scratch_give(diffad_device *dev, cl_mem buffer)
+{
+    for (int64_t i = 0; i < dev->n_scratch; i++) {
+        diffad_scratch *s = &dev->scratch[i];
+        if (s->buffer != buffer)
+            continue;
+        if (--s->users == 0) {
+            diffad_buffer_release(dev, s->buffer, s->bytes);
+            *s = dev->scratch[--dev->n_scratch];
+        }
+        return;
+    }
 }

@@ -185,6 +185,7 @@ void diffad_device_close(diffad_device *dev)
     if (dev->live != 0)
         diffad_log(DIFFAD_LOG_WARNING, "device %s: %lld OpenCL objects still alive at close", dev->caps.name,
                    (long long)dev->live);
+    diffad_release(dev->scratch);
     diffad_release(dev);
 }
 

@@ -8,6 +8,9 @@
 
 struct diffad_program_cache;
 
+/* Work space that plans share: they run one after another on the device's queue. */
+typedef struct diffad_scratch { cl_mem buffer; size_t bytes; int64_t users; } diffad_scratch;
+
 struct diffad_device {
     diffad_caps       caps;
     cl_platform_id    platform;
@@ -16,6 +19,8 @@ struct diffad_device {
     cl_command_queue  queue;
     size_t            bytes, peak_bytes;
     int64_t           live;
+    diffad_scratch   *scratch;
+    int64_t           n_scratch, cap_scratch;
     bool              is_broken;       /* a fatal error was seen: no further calls reach the driver */
     bool              has_profiling;
     struct diffad_program_cache *programs;     /* owned by layer kernel, released through release_programs */
@@ -32,6 +37,11 @@ diffad_status diffad_device_usable(const diffad_device *dev);
 diffad_status diffad_buffer_create(diffad_device *dev, size_t bytes, cl_mem *out);
 void          diffad_buffer_release(diffad_device *dev, cl_mem buffer, size_t bytes);
 diffad_status diffad_buffer_zero(diffad_device *dev, cl_mem buffer, size_t offset, size_t bytes);
+
+/* A buffer of at least `bytes` whose contents last for one run of the plan that takes it: the smallest that any plan has
+ * and that is not among the n `mine`, else a new one. It goes when its last user gives it back. */
+diffad_status diffad_scratch_take(diffad_device *dev, size_t bytes, const cl_mem *mine, int64_t n, cl_mem *out);
+void          diffad_scratch_give(diffad_device *dev, cl_mem buffer);
 
 /* Reads DIFFAD_CAPS over *caps; unknown names are errors. */
 diffad_status diffad_caps_mask(const char *text, diffad_caps *caps);

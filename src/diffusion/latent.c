@@ -38,7 +38,7 @@ static diffad_val half_batch(diffad_graph *g, diffad_val x, int which)
     return diffad_reshape(g, diffad_slice(g, flat, which * rows, rows), diffad_shape4(s.side[0] / 2, s.side[1], s.side[2], s.side[3]));
 }
 
-static diffad_status finish(diffad_latent *l, diffad_road *r) { return diffad_plan_create(l->dev, r->graph, NULL, &r->plan); }
+static diffad_status finish(diffad_latent *l, diffad_road *r) { return diffad_plan_create(l->dev, r->graph, &l->options, &r->plan); }
 
 /* The condition is scaled like z where latents are normalised; the published rule (section 11.3) leaves it as it is. */
 static diffad_status build_encode(diffad_latent *l, double scale)
@@ -137,16 +137,16 @@ static diffad_status build(diffad_latent *l, double scale)
     l->latent[2] = d->image_size.v[1] / f;
     DIFFAD_TRY(diffad_schedule_create(d->diffusion.timesteps, d->diffusion.linear_start, d->diffusion.linear_end, &l->schedule));
     DIFFAD_TRY(make_tensors(l));
+    DIFFAD_TRY(build_decode(l, scale));      /* the largest first: the others work in its memory */
     DIFFAD_TRY(build_encode(l, scale));
     if (l->unet)
         DIFFAD_TRY(build_denoise(l));
     DIFFAD_TRY(build_noise(l, &l->noise_z, &l->c, &l->z));
-    DIFFAD_TRY(build_noise(l, &l->noise_cond, &l->c, &l->cond));
-    return build_decode(l, scale);
+    return build_noise(l, &l->noise_cond, &l->c, &l->cond);
 }
 
 diffad_status diffad_latent_create(diffad_device *dev, const diffad_desc *d, double scale, diffad_params *autoencoder,
-                                   diffad_params *unet, int batch, diffad_latent **out)
+                                   diffad_params *unet, int batch, const diffad_plan_options *options, diffad_latent **out)
 {
     diffad_latent *l = diffad_alloc(sizeof *l);
     if (!l)
@@ -157,6 +157,8 @@ diffad_status diffad_latent_create(diffad_device *dev, const diffad_desc *d, dou
     l->batch       = batch;
     l->autoencoder = autoencoder;
     l->unet        = unet;
+    if (options)
+        l->options = *options;
     const diffad_status st = build(l, scale);
     if (st == DIFFAD_OK)
         *out = l;

@@ -23,6 +23,7 @@ typedef struct diffad_latent {
     int64_t         latent[3];         /* channels, height, width */
     diffad_schedule schedule;
     diffad_params  *autoencoder, *unet;     /* borrowed */
+    diffad_plan_options options;
     diffad_tensor  *x, *c, *cond, *z, *rec, *mix;      /* mix NULL where the variant has none */
     diffad_tensor  *sqrt_abar, *sqrt_1m_abar;
     diffad_road     encode, denoise, decode, noise_z, noise_cond;
@@ -33,9 +34,9 @@ typedef struct diffad_latent {
 } diffad_latent;
 
 /* scale: of z against the encoder's latent (desc.scale_factor, or what the first stage measured).
- * unet NULL: encode and decode only. Parameters must be allocated. */
+ * unet NULL: encode and decode only. Parameters must be allocated. options: of all plans; NULL: defaults. */
 diffad_status diffad_latent_create(diffad_device *dev, const diffad_desc *d, double scale, diffad_params *autoencoder,
-                                   diffad_params *unet, int batch, diffad_latent **out);
+                                   diffad_params *unet, int batch, const diffad_plan_options *options, diffad_latent **out);
 void          diffad_latent_destroy(diffad_latent *l);
 
 /* x (written by the caller: plan tensor x) -> c. */

@@ -12,19 +12,6 @@ bool plan_env_is_on(const char *name)
     return v && *v && strcmp(v, "0") != 0;
 }
 
-static diffad_status run_packs(diffad_plan *p)
-{
-    for (int64_t i = 0; i < p->n_packs; i++) {
-        plan_pack *pack = &p->pack[i];
-        if (pack->version == pack->tensor->version)
-            continue;
-        for (int64_t k = pack->first; k < pack->first + pack->count; k++)
-            DIFFAD_TRY(diffad_frozen_enqueue(p->dev, &p->frozen_prologue[k], p->place, NULL));
-        pack->version = pack->tensor->version;
-    }
-    return DIFFAD_OK;
-}
-
 static diffad_status enqueue_traced(diffad_plan *p, int64_t i, cl_event *event)
 {
     const diffad_launch *l = &p->frozen[i].launch;
@@ -80,7 +67,7 @@ diffad_status diffad_plan_run(diffad_plan *p)
     if (p->dev->has_profiling && !p->event &&
         !(p->event = diffad_alloc_array((size_t)p->n_launches + 1, sizeof *p->event)))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "profile: no host memory");
-    DIFFAD_TRY(run_packs(p));
+    DIFFAD_TRY(plan_run_packs(p));
     count_writes(p);
     DIFFAD_TRY(p->is_checked ? plan_run_checked(p) : plan_enqueue(p, 0, p->n_launches));
     if (!p->has_run)
@@ -89,6 +76,24 @@ diffad_status diffad_plan_run(diffad_plan *p)
 }
 
 /* ---- checks ---- */
+
+/* Canaries before and behind each object that is the plan's own. */
+diffad_status plan_fill_guards(diffad_plan *p)
+{
+    const cl_uint canary = 0xC0DEC0DEu;
+    cl_int        code = CL_SUCCESS;
+    for (int64_t i = 0; i < p->n_mems && code == CL_SUCCESS; i++) {
+        const diffad_place *at = &p->place[i];
+        if (p->mem[i].kind == PLAN_MEM_FIXED || !at->buffer)
+            continue;
+        code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4, at->offset - PLAN_GUARD_BYTES,
+                                           PLAN_GUARD_BYTES, 0, NULL, NULL);
+        if (code == CL_SUCCESS)
+            code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4,
+                                               at->offset + (size_t)p->mem[i].bytes, PLAN_GUARD_BYTES, 0, NULL, NULL);
+    }
+    return diffad_device_check(p->dev, code, "fill guards");
+}
 
 diffad_status plan_read(diffad_plan *p, const diffad_place *from, int64_t before, size_t bytes, void *to)
 {

@@ -82,51 +82,40 @@ static diffad_status place_slots(diffad_plan *p, slot *slots, int64_t n, int64_t
     return DIFFAD_OK;
 }
 
+/* Values whose memory is looked at after a run must not lie where other plans work. */
+static bool has_own_blocks(const diffad_plan *p) { return p->options.no_sharing; }
+
 static diffad_status allocate(diffad_plan *p, const block *blocks, int n_blocks)
 {
-    int64_t n_packs = 0;
-    for (int64_t i = 0; i < p->n_mems; i++)
-        n_packs += p->mem[i].kind == PLAN_MEM_PACK;
-    p->buffer       = diffad_alloc_array((size_t)(n_blocks + n_packs) + 1, sizeof *p->buffer);
-    p->buffer_bytes = diffad_alloc_array((size_t)(n_blocks + n_packs) + 1, sizeof *p->buffer_bytes);
-    if (!p->buffer || !p->buffer_bytes)
+    p->block       = diffad_alloc_array((size_t)n_blocks + 1, sizeof *p->block);
+    p->block_bytes = diffad_alloc_array((size_t)n_blocks + 1, sizeof *p->block_bytes);
+    if (!p->block || !p->block_bytes)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
     for (int b = 0; b < n_blocks; b++) {
-        DIFFAD_TRY(diffad_buffer_create(p->dev, (size_t)blocks[b].bytes, &p->buffer[b]));
-        p->buffer_bytes[b] = (size_t)blocks[b].bytes;
-        p->shared_bytes += (size_t)blocks[b].bytes;
-        p->n_buffers++;
+        const size_t bytes = (size_t)blocks[b].bytes;
+        if (has_own_blocks(p))
+            DIFFAD_TRY(diffad_buffer_create(p->dev, bytes, &p->block[b]));
+        else
+            DIFFAD_TRY(diffad_scratch_take(p->dev, bytes, p->block, p->n_blocks, &p->block[b]));
+        p->block_bytes[b] = bytes;
+        p->shared_bytes += bytes;
+        p->n_blocks++;
     }
     for (int64_t i = 0; i < p->n_mems; i++)
-        if (p->mem[i].kind == PLAN_MEM_PACK) {
-            const int64_t margin = p->options.guard ? PLAN_GUARD_BYTES : 0;
-            const size_t  bytes  = (size_t)(p->mem[i].bytes + 2 * margin);
-            DIFFAD_TRY(diffad_buffer_create(p->dev, bytes, &p->buffer[p->n_buffers]));
-            p->place[i] = (diffad_place){ p->buffer[p->n_buffers], (size_t)margin };
-            p->buffer_bytes[p->n_buffers++] = bytes;
-            p->fixed_bytes += bytes;
-        } else if (p->mem[i].kind == PLAN_MEM_FIXED) {
+        if (p->mem[i].kind == PLAN_MEM_FIXED)
             p->place[i] = (diffad_place){ p->mem[i].tensor->buffer, 0 };
-        }
     return DIFFAD_OK;
 }
 
-/* Canaries before and behind each object that is the plan's own. */
-static diffad_status fill_guards(diffad_plan *p)
+void plan_release_blocks(diffad_plan *p)
 {
-    const cl_uint canary = 0xC0DEC0DEu;
-    cl_int        code = CL_SUCCESS;
-    for (int64_t i = 0; i < p->n_mems && code == CL_SUCCESS; i++) {
-        const diffad_place *at = &p->place[i];
-        if (p->mem[i].kind == PLAN_MEM_FIXED || !at->buffer)
-            continue;
-        code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4, at->offset - PLAN_GUARD_BYTES,
-                                           PLAN_GUARD_BYTES, 0, NULL, NULL);
-        if (code == CL_SUCCESS)
-            code = diffad_cl.EnqueueFillBuffer(p->dev->queue, at->buffer, &canary, 4,
-                                               at->offset + (size_t)p->mem[i].bytes, PLAN_GUARD_BYTES, 0, NULL, NULL);
-    }
-    return diffad_device_check(p->dev, code, "fill guards");
+    for (int64_t b = 0; b < p->n_blocks; b++)
+        if (has_own_blocks(p))
+            diffad_buffer_release(p->dev, p->block[b], p->block_bytes[b]);
+        else
+            diffad_scratch_give(p->dev, p->block[b]);
+    diffad_release(p->block);
+    diffad_release(p->block_bytes);
 }
 
 /* The objects that share memory, each with its life. */
@@ -172,9 +161,7 @@ diffad_status plan_lay_out(diffad_plan *p)
     if (st == DIFFAD_OK)
         st = allocate(p, blocks, n_blocks);
     for (int64_t i = 0; st == DIFFAD_OK && i < n; i++)
-        p->place[slots[i].mem] = (diffad_place){ p->buffer[slots[i].block], (size_t)(slots[i].offset + margin) };
-    if (st == DIFFAD_OK && p->options.guard)
-        st = fill_guards(p);
+        p->place[slots[i].mem] = (diffad_place){ p->block[slots[i].block], (size_t)(slots[i].offset + margin) };
     for (int b = 0; blocks && b < MAX_BLOCKS; b++)
         diffad_release(blocks[b].at);
     diffad_release(blocks);

@@ -27,6 +27,8 @@ diffad_status plan_place_leaf(diffad_plan *p, const diffad_value *v)
         diffad_tensor *t = *v->slot;
         if (!t)
             DIFFAD_FAIL(DIFFAD_ERR_USAGE, "plan: bound value %s has no tensor yet", v->name);
+        if (!t->buffer)
+            DIFFAD_FAIL(DIFFAD_ERR_USAGE, "plan: the tensor of %s is held in packed form alone, by another plan", v->name);
         if (t->type != v->type || !diffad_shape_equal(&t->shape, &v->shape))
             DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "plan: %s is %s %s, its tensor is %s %s", v->name, diffad_dtype_name(v->type),
                         diffad_shape_text(&v->shape, want, sizeof want), diffad_dtype_name(t->type),

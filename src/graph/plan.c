@@ -217,6 +217,7 @@ static void count_reads(diffad_plan *p, const bool *live)
             const int32_t last =
                 n->op->is_alias && p->value[n->y[0].id].last_read > n->id ? p->value[n->y[0].id].last_read : n->id;
             v->reads++;
+            v->will_be_written = v->will_be_written || (n->op->writes >> k & 1u);
             v->last_read = last > v->last_read ? last : v->last_read;
         }
     }
@@ -239,9 +240,11 @@ static diffad_status freeze(diffad_plan *p)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
     for (int64_t i = 0; i < p->n_mems; i++)
         element[i] = p->mem[i].element;
-    diffad_status st = freeze_list(p, p->launch, p->n_launches, element, &p->frozen);
+    diffad_status st = plan_freeze_packs(p, element);
     if (st == DIFFAD_OK)
-        st = freeze_list(p, p->prologue, p->n_prologue, element, &p->frozen_prologue);
+        st = freeze_list(p, p->launch, p->n_launches, element, &p->frozen);
+    if (st == DIFFAD_OK && p->options.guard)
+        st = plan_fill_guards(p);
     diffad_release(element);
     diffad_release(p->launch);
     diffad_release(p->prologue);
@@ -323,11 +326,10 @@ void diffad_plan_destroy(diffad_plan *p)
             diffad_cl.ReleaseEvent(p->event[i]);
     for (int64_t i = 0; i < p->n_owned; i++)
         diffad_tensor_destroy(p->owned[i]);
-    for (int64_t i = 0; i < p->n_buffers; i++)
-        diffad_buffer_release(p->dev, p->buffer[i], p->buffer_bytes[i]);
-    void *parts[] = { p->forced, p->value,       p->mem,    p->launch,          p->prologue,
-                      p->pack,   p->step,        p->place,  p->buffer,          p->buffer_bytes,
-                      p->owned,  p->owned_value, p->frozen, p->frozen_prologue, p->event };
+    plan_release_packs(p);
+    plan_release_blocks(p);
+    void *parts[] = { p->forced, p->value, p->mem,         p->launch, p->prologue,        p->pack, p->step,
+                      p->place,  p->owned, p->owned_value, p->frozen, p->frozen_prologue, p->event };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         diffad_release(parts[i]);
     diffad_release(p);

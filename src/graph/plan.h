@@ -26,6 +26,7 @@ typedef struct plan_value {
     int32_t last_read; /* the last node that reads it or an alias of it; INT32_MAX of an output, -1: none */
     int32_t        root;             /* the value in whose memory it lies: its own, or an alias' origin */
     bool           is_written;       /* by a node that was emitted already */
+    bool           will_be_written;  /* by any node */
 } plan_value;
 
 typedef struct plan_pack {
@@ -63,9 +64,9 @@ struct diffad_plan {
     const char          *next_way;             /* while emitting: rest of options.node_ways */
 
     diffad_place        *place;
-    cl_mem              *buffer;               /* blocks of shared memory, then packs */
-    size_t              *buffer_bytes;
-    int64_t              n_buffers;
+    cl_mem              *block;                /* activations and work space: the device's, or with no_sharing its own */
+    size_t              *block_bytes;
+    int64_t              n_blocks;
     diffad_tensor      **owned;                /* tensors of inputs and outputs */
     int32_t             *owned_value;
     int64_t              n_owned, cap_owned;
@@ -84,10 +85,17 @@ diffad_status plan_own_tensor(diffad_plan *p, const diffad_value *v, int32_t *me
 diffad_status plan_place_leaf(diffad_plan *p, const diffad_value *v);
 diffad_status plan_operand_in(diffad_emit *e, const diffad_value *v, bool blocked, diffad_operand *out);
 diffad_status plan_operand_out(diffad_emit *e, const diffad_node *n, int k, bool blocked);
-diffad_status plan_lay_out(diffad_plan *p);           /* memory.c: buffers and places */
+/* memory.c: buffers and places, but for packed parameters. */
+diffad_status plan_lay_out(diffad_plan *p);
+void          plan_release_blocks(diffad_plan *p);
+/* pack.c: memory and launches of packed parameters; with keeps_packed_only they are packed here. */
+diffad_status plan_freeze_packs(diffad_plan *p, const uint8_t *element);
+diffad_status plan_run_packs(diffad_plan *p);
+void          plan_release_packs(diffad_plan *p);
 /* exec.c: enqueues launches [first, first + count) of a run. */
 diffad_status plan_enqueue(diffad_plan *p, int64_t first, int64_t count);
 diffad_status plan_read(diffad_plan *p, const diffad_place *from, int64_t before, size_t bytes, void *to);
+diffad_status plan_fill_guards(diffad_plan *p);
 bool          plan_env_is_on(const char *name);
 /* check.c: a run that compares every node with its reference (DIFFAD_CHECK=1). */
 diffad_status plan_run_checked(diffad_plan *p);

@@ -64,6 +64,8 @@ enum { CONV2D_LANES = 16 };
  * full. `by_output`: lanes run over output channels and `inner` over input channels, or the other way round. */
 diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, bool by_output,
                           int64_t vectors, int64_t inner_block, int32_t *mem);
+/* Map, packed weight, bias and result as arguments of a launch. */
+void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed);
 /* Work units per group so that each compute unit gets about eight equal groups, `others` groups in other directions. */
 int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others);
 /* The sum over chunks of partial weight gradients [chunks][lane blocks][inner blocks][taps][inner_block][16 vectors]

@@ -75,6 +75,19 @@ diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_pha
     return DIFFAD_OK;
 }
 
+void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed)
+{
+    diffad_emit_in(l, e, p->input);
+    for (int i = 0; i < 2; i++)          /* the weight; the bias, or something in its place that is not read */
+        if (i == 1 && p->bias >= 0)
+            diffad_emit_in(l, e, p->bias);
+        else if (packed == e->in[p->weight].mem)
+            diffad_emit_in(l, e, p->weight);
+        else
+            diffad_launch_mem(l, packed, 0, DIFFAD_READ);
+    diffad_emit_out_updated(l, e, 0);
+}
+
 /* ---- forward, and backward with respect to the input ---- */
 
 bool conv2d_blocked_fits(const diffad_node *n, const diffad_caps *caps)
@@ -121,13 +134,7 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_pha
     diffad_launch_def(&l, "P", pixels);
     diffad_launch_def(&l, "V", vectors);
     diffad_launch_def(&l, "ROWS", by_rows);
-    diffad_emit_in(&l, e, p.input);
-    if (packed == e->in[p.weight].mem)
-        diffad_emit_in(&l, e, p.weight);
-    else
-        diffad_launch_mem(&l, packed, 0, DIFFAD_READ);
-    diffad_emit_in(&l, e, p.bias >= 0 ? p.bias : p.weight);
-    diffad_emit_out_updated(&l, e, 0);
+    conv2d_add_operands(&l, e, &p, packed);
     const int64_t ints[] = { in_blocks, p.in_h, p.in_w, diffad_ceil_div(p.out_c, CONV2D_LANES), p.out_c, p.rows,
                              p.cols, p.out_h, p.out_w, p.row0, p.col0, p.out_stride, p.taps_y, p.taps_x, p.stride,
                              p.dilation, p.top, p.left, group, run, segments, p.bias >= 0 };

@@ -43,17 +43,6 @@ bool conv2d_few_out_fits(const diffad_node *n, const diffad_caps *caps)
     return ok;
 }
 
-static void add_operands(diffad_launch *l, diffad_emit *e, const conv2d_phase *p, int32_t packed)
-{
-    diffad_emit_in(l, e, p->input);
-    if (packed == e->in[p->weight].mem)
-        diffad_emit_in(l, e, p->weight);
-    else
-        diffad_launch_mem(l, packed, 0, DIFFAD_READ);
-    diffad_emit_in(l, e, p->bias >= 0 ? p->bias : p->weight);
-    diffad_emit_out_updated(l, e, 0);
-}
-
 static diffad_status emit_few_in(diffad_emit *e, const diffad_node *n, const conv2d_phase *p)
 {
     const int64_t vectors = vectors_of(p->out_c), pixels = few_in_pixels(p);
@@ -67,7 +56,7 @@ static diffad_status emit_few_in(diffad_emit *e, const diffad_node *n, const con
     diffad_launch_def(&l, "P", pixels);
     diffad_launch_def(&l, "V", vectors);
     diffad_launch_def(&l, "STRIDE", p->stride);
-    add_operands(&l, e, p, packed);
+    conv2d_add_operands(&l, e, p, packed);
     const int64_t ints[] = { p->in_c, p->in_h, p->in_w, diffad_ceil_div(p->out_c, CONV2D_LANES), p->out_c,
                              p->cols, p->out_h, p->out_w, p->row0, p->col0, p->out_stride, p->taps_y, p->taps_x,
                              p->dilation, p->top, p->left, run, segments, p->bias >= 0 };
@@ -87,7 +76,7 @@ static diffad_status emit_few_out(diffad_emit *e, const diffad_node *n, const co
     diffad_launch_def(&l, "P", pixels);
     diffad_launch_def(&l, "OUT", p->out_c);
     diffad_launch_def(&l, "STRIDE", p->stride);
-    add_operands(&l, e, p, packed);
+    conv2d_add_operands(&l, e, p, packed);
     const int64_t ints[] = { diffad_ceil_div(p->in_c, CONV2D_LANES), p->in_h, p->in_w, p->cols, p->out_h,
                              p->out_w, p->row0, p->col0, p->out_stride, p->taps_y, p->taps_x, p->dilation, p->top,
                              p->left, run, segments, p->bias >= 0 };

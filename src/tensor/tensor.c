@@ -34,6 +34,12 @@ void diffad_tensor_destroy(diffad_tensor *t)
     diffad_release(t);
 }
 
+void diffad_tensor_give_up(diffad_tensor *t)
+{
+    diffad_buffer_release(t->dev, t->buffer, t->bytes);
+    t->buffer = NULL;
+}
+
 const diffad_shape *diffad_tensor_shape(const diffad_tensor *t) { return &t->shape; }
 diffad_dtype        diffad_tensor_type(const diffad_tensor *t) { return t->type; }
 
@@ -47,9 +53,19 @@ static diffad_status check_bytes(const diffad_tensor *t, size_t bytes, const cha
     return DIFFAD_OK;
 }
 
+static diffad_status check_memory(const diffad_tensor *t, const char *what)
+{
+    char text[64];
+    if (!t->buffer)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s tensor %s %s: a plan holds it in packed form alone", what, diffad_dtype_name(t->type),
+                    diffad_shape_text(&t->shape, text, sizeof text));
+    return DIFFAD_OK;
+}
+
 static diffad_status write_bytes(diffad_tensor *t, const void *data, size_t bytes, cl_bool wait)
 {
     DIFFAD_TRY(check_bytes(t, bytes, "write"));
+    DIFFAD_TRY(check_memory(t, "write"));
     DIFFAD_TRY(diffad_device_usable(t->dev));
     t->version++;
     if (bytes == 0)
@@ -68,6 +84,7 @@ diffad_status diffad_tensor_write_later(diffad_tensor *t, const void *data, size
 diffad_status diffad_tensor_read(const diffad_tensor *t, void *data, size_t bytes)
 {
     DIFFAD_TRY(check_bytes(t, bytes, "read"));
+    DIFFAD_TRY(check_memory(t, "read"));
     DIFFAD_TRY(diffad_device_usable(t->dev));
     if (bytes == 0)
         return DIFFAD_OK;

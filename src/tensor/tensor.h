@@ -14,6 +14,9 @@ struct diffad_tensor {
     uint64_t       version;      /* counts writes: packed copies made from an older version are stale */
 };
 
+/* Lets go of the memory: the tensor can no longer be read, written or bound. Nothing enqueued may still use it. */
+void diffad_tensor_give_up(diffad_tensor *t);
+
 /* Writes without waiting: `data` must stay as it is until the queue has passed it. */
 diffad_status diffad_tensor_write_later(diffad_tensor *t, const void *data, size_t bytes);
 

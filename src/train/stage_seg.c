@@ -176,7 +176,7 @@ static diffad_status seg_prepare(train_job *j)
     const int  batch = j->recipe->batch < 8 ? j->recipe->batch : 8;
     if (j->latent || j->step >= j->recipe->steps)
         return DIFFAD_OK;
-    DIFFAD_TRY(diffad_latent_create(r->dev, &r->desc, r->latent_scale, r->autoencoder, r->unet, batch, &j->latent));
+    DIFFAD_TRY(diffad_latent_create(r->dev, &r->desc, r->latent_scale, r->autoencoder, r->unet, batch, NULL, &j->latent));
     return r->desc.cache_samples > 0 ? make_pool(j) : DIFFAD_OK;
 }
 

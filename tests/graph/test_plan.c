@@ -39,6 +39,31 @@ Test(plan, values_with_disjoint_lives_share_bytes)
     dev_done(dev);
 }
 
+Test(plan, plans_of_a_device_work_in_the_same_memory)
+{
+    diffad_device *dev = dev_new();
+    diffad_graph  *large = graph_new(), *small = graph_new();
+    diffad_output(large, "y", pool(large, pool(large, pool(large, map(large, "x", 64)))));
+    diffad_output(small, "y", pool(small, pool(small, pool(small, map(small, "x", 16)))));
+
+    diffad_plan *p = plan_new(dev, large, NULL);
+    const size_t before = diffad_device_bytes(dev);
+    diffad_plan *q = plan_new(dev, small, NULL), *r = plan_new(dev, large, NULL);
+
+    cr_expect_eq(diffad_device_bytes(dev), before + diffad_plan_fixed_bytes(q) + diffad_plan_fixed_bytes(r));
+    for (int i = 0; i < 2; i++) {
+        expect_like_reference(p, large, 1, 1e-5, "large");
+        expect_like_reference(q, small, 1, 1e-5, "small");
+        expect_like_reference(r, large, 1, 1e-5, "large again");
+    }
+    diffad_plan_destroy(p);
+    expect_like_reference(q, small, 1, 1e-5, "small, after the plan that came first is gone");
+    diffad_plan_destroy(r);
+    diffad_graph_destroy(large);
+    plan_done(q, small);
+    dev_done(dev);
+}
+
 Test(plan, a_chain_of_pointwise_ops_runs_in_place)
 {
     diffad_device *dev = dev_new();
@@ -203,9 +228,9 @@ Test(plan, blocks_are_split_where_the_device_allows_only_small_ones)
 
     diffad_plan *p = plan_new(dev, g, NULL);
 
-    cr_expect_geq(p->n_buffers, 3, "%lld", (long long)p->n_buffers);
-    for (int64_t i = 0; i < p->n_buffers; i++)
-        cr_expect_leq(p->buffer_bytes[i], 20000);
+    cr_expect_geq(p->n_blocks, 3, "%lld", (long long)p->n_blocks);
+    for (int64_t i = 0; i < p->n_blocks; i++)
+        cr_expect_leq(p->block_bytes[i], 20000);
     expect_like_reference(p, g, 1, 1e-5, "split");
     plan_done(p, g);
     dev_done(dev);

@@ -214,7 +214,7 @@ Test(state, a_reshaped_parameter_is_packed_once_too)
     packs_done();
 }
 
-Test(state, a_parameter_that_the_graph_writes_is_packed_in_every_run)
+Test(state, a_parameter_that_the_graph_writes_is_packed_where_it_is_used)
 {
     packs_new(true);
     diffad_output(k.g, "y", diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size));
@@ -224,6 +224,7 @@ Test(state, a_parameter_that_the_graph_writes_is_packed_in_every_run)
 
     cr_expect_eq(packing(), 2, "before the write and after it");
     cr_expect_eq(packing(), 2);
+    cr_expect_eq(diffad_plan_fixed_bytes(k.p), 3 * 2 * 16 * 8 * 8 * sizeof(float), "input and outputs: packed forms do not outlive their use");
     packs_done();
 }
 
@@ -241,6 +242,58 @@ Test(state, packed_parameters_follow_what_was_written)
     expect_like_reference(k.p, k.g, 3, 1e-5, "packed");
     touch(k.w);
     expect_like_reference(k.p, k.g, 2, 1e-5, "written by the caller");
+    packs_done();
+}
+
+/* The weight is read by two convolutions (packed), a third parameter as it is. */
+static diffad_val two_convolutions(void)
+{
+    const diffad_val y = diffad_conv2d(k.g, k.x, k.v, diffad_none(), &same_size);
+    return diffad_conv2d(k.g, y, k.v, diffad_none(), &same_size);
+}
+
+Test(state, a_parameter_that_only_packs_read_gives_up_its_memory_where_that_was_asked_for)
+{
+    float x[16 * 16 * 9], keeping[2 * 16 * 8 * 8], packed[2 * 16 * 8 * 8];
+    packs_new(false);
+    diffad_output(k.g, "y", two_convolutions());
+    numbers(x, 2 * 16 * 8 * 8, 3);
+    const diffad_plan_options options = { .ways = "conv2d=blocked", .keeps_packed_only = true };
+    diffad_plan *p = plan_new(k.dev, k.g, &(diffad_plan_options){ .ways = "conv2d=blocked" });
+    tensor_put(diffad_plan_tensor(p, "x"), x, 2 * 16 * 8 * 8);
+    plan_must_run(p);
+    tensor_get(diffad_plan_tensor(p, "y"), keeping, 2 * 16 * 8 * 8);
+    diffad_plan_destroy(p);
+    const size_t before = diffad_device_bytes(k.dev);
+
+    k.p = plan_new(k.dev, k.g, &options);
+
+    cr_expect_eq(diffad_device_bytes(k.dev), before - sizeof x + diffad_plan_bytes(k.p) + diffad_plan_fixed_bytes(k.p));
+    tensor_put(diffad_plan_tensor(k.p, "x"), x, 2 * 16 * 8 * 8);
+    for (int run = 0; run < 2; run++) {
+        plan_must_run(k.p);
+        tensor_get(diffad_plan_tensor(k.p, "y"), packed, 2 * 16 * 8 * 8);
+        cr_expect_arr_eq(packed, keeping, sizeof packed);
+    }
+    cr_expect_eq(diffad_tensor_read(k.w, x, sizeof x), DIFFAD_ERR_USAGE);
+    cr_expect(strstr(diffad_error_detail(), "packed form"), "%s", diffad_error_detail());
+    cr_expect_eq(diffad_tensor_write(k.w, x, sizeof x), DIFFAD_ERR_USAGE);
+    p = NULL;
+    cr_expect_eq(diffad_plan_create(k.dev, k.g, &options, &p), DIFFAD_ERR_USAGE);
+    cr_expect(!p && strstr(diffad_error_detail(), "another plan"), "%s", diffad_error_detail());
+    packs_done();
+}
+
+Test(state, a_parameter_that_is_also_read_plain_keeps_its_memory)
+{
+    float x[16 * 16 * 9];
+    packs_new(false);
+    diffad_output(k.g, "y", two_convolutions());
+    diffad_output(k.g, "sum", diffad_sum_squares(k.g, k.v));
+    k.p = plan_new(k.dev, k.g, &(diffad_plan_options){ .ways = "conv2d=blocked", .keeps_packed_only = true });
+
+    cr_expect_eq(diffad_tensor_read(k.w, x, sizeof x), DIFFAD_OK, "%s", diffad_error_detail());
+    expect_like_reference(k.p, k.g, 2, 1e-5, "plain and packed");
     packs_done();
 }
 
