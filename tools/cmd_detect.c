@@ -119,7 +119,9 @@ static diffad_status save_pictures(const state *s, const picture *p, const diffa
 {
     const diffad_detector_info *i = diffad_detector_info_of(s->d);
     const int64_t               pixels = (int64_t)i->width * i->height;
-    diffad_image                input = { 0 }, heat = { 0 }, binary = { 0 };
+    diffad_image                input = { 0 }, repaired = { 0 }, heat = { 0 }, binary = { 0 }, row = { 0 };
+    const diffad_image *const   all[] = { &input, &repaired, &heat, &binary };
+    char                        path[4096];
     uint8_t                    *over = diffad_alloc((size_t)pixels);
     diffad_status               st = over ? DIFFAD_OK : fail_memory();
     for (int64_t k = 0; over && k < pixels; k++)
@@ -134,9 +136,17 @@ static diffad_status save_pictures(const state *s, const picture *p, const diffa
         st = diffad_mask_render(over, i->height, i->width, &binary);
     if (st == DIFFAD_OK)
         st = save(s, p, "mask", &binary, mask, bytes);
+    if (st == DIFFAD_OK)
+        st = diffad_picture_to_image(r->reconstruction, &i->pictures, &repaired);
+    if (st == DIFFAD_OK)
+        st = diffad_picture_row(all, 4, i->width / 32, &row);
+    if (st == DIFFAD_OK)
+        st = save(s, p, "row", &row, path, sizeof path);
     diffad_image_release(&input);
     diffad_image_release(&heat);
     diffad_image_release(&binary);
+    diffad_image_release(&repaired);
+    diffad_image_release(&row);
     diffad_release(over);
     return st;
 }

@@ -55,81 +55,15 @@ static int collect_sets(const cli *c, sets *s)
 
 /* ---- the plan ---- */
 
-typedef struct part { const char *name; int64_t parameters; double activations; } part;
-
-/* Bytes of all results of a graph: what a training step keeps for its backward pass, about. */
-static double result_bytes(const diffad_graph *g)
+/* Printed before anything is trained; the largest stage's bytes. */
+static diffad_status print_plan(const cli *c, diffad_device *dev, const diffad_desc *d, const diffad_train_options *o,
+                                size_t *largest)
 {
-    double bytes = 0;
-    for (int64_t i = 0; i < g->n_nodes; i++)
-        for (int k = 0; k < g->node[i]->op->n_out && !g->node[i]->op->is_alias; k++)
-            bytes += (double)diffad_numel(g->node[i]->out[k]) * (double)diffad_dtype_bytes(g->node[i]->out[k]->type);
-    return bytes;
-}
-
-/* Builds one stage's network on the host and counts. */
-static diffad_status measure(const diffad_desc *d, const char *stage, int batch, part *p)
-{
-    diffad_graph  *g;
-    diffad_params *params = diffad_params_create();
-    const int      h = d->image_size.v[0], w = d->image_size.v[1], f = diffad_desc_factor(d), c = d->image_channels;
-    const int      e = d->autoencoder.embed_dim, in = d->condition == DESC_CONDITION_NONE ? e : 2 * e;
-    if (!params)
-        return diffad_fail(DIFFAD_ERR_MEMORY, "train: no host memory");
-    diffad_status st = diffad_graph_create(&g);
-    if (st != DIFFAD_OK) {
-        diffad_params_destroy(params);
-        return st;
-    }
-    diffad_nn        nn = nn_make(g, params, false);
-    const diffad_val x  = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(batch, c, h, w));
-    if (strcmp(stage, "vae") == 0) {
-        diffad_encoder(&nn, d, x);
-        diffad_decoder(&nn, d, diffad_input(g, "z", DIFFAD_F32, diffad_shape4(batch, e, h / f, w / f)));
-    } else if (strcmp(stage, "ldm") == 0) {
-        diffad_unet(&nn, d, diffad_input(g, "z", DIFFAD_F32, diffad_shape4(batch, in, h / f, w / f)),
-                    diffad_input(g, "t", DIFFAD_I32, diffad_shape1(batch)));
-    } else if (strcmp(stage, "seg") == 0) {
-        diffad_discriminator(&nn,
-                             diffad_input(g, "y", DIFFAD_F32, diffad_shape4(batch, c * (d->has_mix ? 3 : 2), h, w)),
-                             d->segmenter.base_channels);
-    } else {
-        diffad_nn second = nn_make(g, params, false);
-        nn_push(&nn, "rec");
-        diffad_draem_reconstruct(&nn, x, d->draem.rec_base);
-        nn_push(&second, "seg");
-        diffad_discriminator(&second, diffad_input(g, "y", DIFFAD_F32, diffad_shape4(batch, 2 * c, h, w)),
-                             d->draem.seg_base);
-    }
-    st = diffad_graph_status(g);
-    p->parameters  = diffad_params_elements(params, true);
-    p->activations = result_bytes(g);
-    diffad_graph_destroy(g);
-    diffad_params_destroy(params);
-    return st;
-}
-
-static const desc_stage *recipe_of(const diffad_desc *d, const char *stage)
-{
-    return strcmp(stage, "vae") == 0   ? &d->train.vae
-           : strcmp(stage, "ldm") == 0 ? &d->train.ldm
-           : strcmp(stage, "seg") == 0 ? &d->train.seg
-                                       : &d->train.draem;
-}
-
-/* Weights, gradients, two moments, and where there are, averaged weights and summed gradients; activations besides. */
-static double stage_bytes(const diffad_desc *d, const part *p)
-{
-    const desc_stage *r = recipe_of(d, p->name);
-    const int copies = 4 + (strcmp(p->name, "ldm") == 0 && d->train.ema_decay > 0) + (r->accumulate > 1);
-    return 4.0 * copies * (double)p->parameters + p->activations;
-}
-
-static diffad_status print_plan(const cli *c, const diffad_desc *d, const diffad_train_options *o, double *largest)
-{
-    const train_stage *list[RUN_STAGES];
-    const int          n = run_stages_of(d, list);
-    char               memory[24];
+    diffad_train_estimate e[DIFFAD_TRAIN_STAGES];
+    int                   n;
+    char                  memory[24], time[16], batch[32];
+    double                seconds = 0;
+    DIFFAD_TRY(diffad_train_estimates(dev, o, e, &n));
     cli_note(c, "%s at %dx%d, scale %s, seed %llu -> %s", d->name, d->image_size.v[1], d->image_size.v[0], o->scale,
              (unsigned long long)o->seed, o->out);
     *largest = 0;
@@ -137,32 +71,18 @@ static diffad_status print_plan(const cli *c, const diffad_desc *d, const diffad
         cli_note(c, "  no --lpips: the first stage trains with L1, KL%s, without the perceptual loss",
                  d->train.critic_start >= 0 ? " and a critic" : "");
     for (int i = 0; i < n; i++) {
-        part p = { .name = list[i]->name };
-        if (strcmp(o->stages, "all") != 0 && strcmp(o->stages, list[i]->name) != 0)
-            continue;
-        const desc_stage *r = recipe_of(d, list[i]->name);
-        DIFFAD_TRY(measure(d, list[i]->name, r->batch, &p));
-        const double bytes = stage_bytes(d, &p);
-        *largest = fmax(*largest, bytes);
-        char batch[32];
-        snprintf(batch, sizeof batch, "%d", r->batch);
-        if (r->accumulate > 1)
-            snprintf(batch, sizeof batch, "%d x %d", r->accumulate, r->batch);
-        cli_note(c, "  %-5s %7lld steps of %s pictures, rate %.3g, %.2f M parameters, about %s", p.name,
-                 (long long)r->steps, batch, r->rate, (double)p.parameters * 1e-6,
-                 cli_bytes_text(bytes, memory, sizeof memory));
+        snprintf(batch, sizeof batch, "%d", e[i].batch);
+        if (e[i].accumulate > 1)
+            snprintf(batch, sizeof batch, "%d x %d", e[i].accumulate, e[i].batch);
+        cli_note(c, "  %-5s %7lld steps of %s pictures, rate %.3g, %.2f M parameters: about %s, %s of device memory", e[i].stage,
+                 (long long)e[i].steps, batch, e[i].rate, (double)e[i].parameters * 1e-6,
+                 diffad_duration_text(e[i].seconds, time, sizeof time), cli_bytes_text((double)e[i].bytes, memory, sizeof memory));
+        *largest = e[i].bytes > *largest ? e[i].bytes : *largest;
+        seconds += e[i].seconds;
     }
+    if (n > 1)
+        cli_note(c, "  in all about %s", diffad_duration_text(seconds, time, sizeof time));
     return DIFFAD_OK;
-}
-
-static diffad_status describe(const diffad_train_options *o, diffad_desc *d)
-{
-    DIFFAD_TRY(diffad_desc_named(o->model, o->scale, d));
-    for (int i = 0; o->configs && o->configs[i]; i++)
-        DIFFAD_TRY(diffad_desc_file(o->configs[i], d));
-    for (int i = 0; o->sets && o->sets[i]; i++)
-        DIFFAD_TRY(diffad_config_set(o->sets[i], diffad_desc_fields, d));
-    return diffad_desc_check(d);
 }
 
 /* ---- after the training ---- */
@@ -264,26 +184,24 @@ static int run(cli *c)
     diffad_desc         d;
     diffad_device      *dev;
     diffad_train_result result = { .seconds = 0 };
-    double              largest;
+    size_t              largest = 0;
     int                 code = collect_sets(c, &s);
     if (code)
         return code;
     if (strcmp(cli_text(c, "precision", "f32"), "f32") != 0)
         return cli_usage(c, "--precision %s: this build trains in f32 only", cli_text(c, "precision", ""));
     const diffad_train_options o = options_of(c, &s);
-    diffad_status st = describe(&o, &d);
-    if (st == DIFFAD_OK)
-        st = print_plan(c, &d, &o, &largest);
-    if (st == DIFFAD_OK && cli_has(c, "max-memory") && largest > (double)cli_int(c, "max-memory", 0)) {
-        cli_error("a stage needs about %.0f MiB, more than --max-memory: lower --batch or the scale",
-                  largest / (1 << 20));
-        return 6;
-    }
+    diffad_status st = train_describe(&o, &d);
     if (st == DIFFAD_OK)
         st = cli_open_device(c, &dev);
     if (st != DIFFAD_OK)
         return cli_fail(st);
-    st = diffad_train(dev, &o, &result);
+    st = print_plan(c, dev, &d, &o, &largest);
+    if (st == DIFFAD_OK && cli_has(c, "max-memory") && (double)largest > (double)cli_int(c, "max-memory", 0))
+        st = diffad_fail(DIFFAD_ERR_MEMORY, "a stage needs %.0f MiB, more than --max-memory: lower --batch or the scale",
+                         (double)largest / (1 << 20));
+    if (st == DIFFAD_OK)
+        st = diffad_train(dev, &o, &result);
     cli_progress_end();
     if (st == DIFFAD_OK)
         st = find_threshold(c, dev, &o);

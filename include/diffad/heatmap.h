@@ -25,6 +25,8 @@ DIFFAD_API diffad_status diffad_mask_render(const uint8_t *mask, int h, int w, d
 /* Draws the inner border of the mask, `thickness` pixels wide, into `picture` (w x h, 3 channels). */
 DIFFAD_API diffad_status diffad_mask_outline(const uint8_t *mask, int h, int w, int thickness, const uint8_t rgb[3],
                                              diffad_image *picture);
+/* n pictures of one height side by side, `gap` white columns between them; 3 channels (grey ones are spread). */
+DIFFAD_API diffad_status diffad_picture_row(const diffad_image *const *pictures, int n, int gap, diffad_image *out);
 
 /* float32 as baseline TIFF, one channel, uncompressed, one strip: what benchmark evaluation codes read. Atomic. */
 DIFFAD_API diffad_status diffad_map_save_tiff(const char *path, const float *map, int h, int w);

@@ -28,6 +28,8 @@ typedef struct diffad_plan_options {
     bool        no_sharing;     /* every value keeps its own memory (for checks) */
     bool        keeps_packed_only;   /* parameters will not change: packed at once, and plain tensors of bound values that then
                                         nothing reads give up their memory (they can no longer be read or written) */
+    bool        sizes_only;     /* only what diffad_plan_bytes and the like tell: nothing is allocated, built or run, and bound
+                                   values need no tensors */
     bool        guard;          /* 256 bytes of canary around every memory object (for checks) */
 } diffad_plan_options;
 
@@ -45,6 +47,8 @@ DIFFAD_API size_t diffad_plan_bytes(const diffad_plan *p);
 DIFFAD_API size_t diffad_plan_fixed_bytes(const diffad_plan *p);
 DIFFAD_API int    diffad_plan_launches(const diffad_plan *p);
 DIFFAD_API double diffad_plan_flops(const diffad_plan *p);
+/* Seconds of a run where each node takes what is longer of its arithmetic and its memory traffic at these rates. */
+DIFFAD_API double diffad_plan_seconds(const diffad_plan *p, double flops_per_second, double bytes_per_second);
 DIFFAD_API diffad_device *diffad_plan_device(const diffad_plan *p);
 
 /* One line per node: op, way, kernel, geometry, bytes, flops; after a profiled run (DIFFAD_PROFILE=1 when the device was

@@ -44,6 +44,19 @@ typedef struct diffad_train_options {
 } diffad_train_options;
 DIFFAD_API diffad_train_options diffad_train_options_default(void);
 
+/* What a stage will take. */
+enum { DIFFAD_TRAIN_STAGES = 4 };
+typedef struct diffad_train_estimate {
+    const char *stage;
+    int64_t     steps, parameters;
+    int         batch, accumulate;       /* pictures at a time; times gradients are added up for a step */
+    double      rate;                    /* learning rate */
+    size_t      bytes;                   /* of device memory at its peak */
+    double      seconds;                 /* from the costs of its plans and two probes of the device; kernels are built besides */
+} diffad_train_estimate;
+/* For the stages that `o` asks for; out has room for DIFFAD_TRAIN_STAGES. Touches no data and no run folder. */
+DIFFAD_API diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_options *o, diffad_train_estimate *out, int *count);
+
 typedef struct diffad_train_result {
     char     fingerprint[17];            /* of all weights */
     double   seconds;

@@ -217,3 +217,29 @@ diffad_status diffad_mask_outline(const uint8_t *mask, int h, int w, int thickne
         }
     return DIFFAD_OK;
 }
+
+diffad_status diffad_picture_row(const diffad_image *const *pictures, int n, int gap, diffad_image *out)
+{
+    diffad_image row;
+    int64_t      width = 0, left = 0;
+    for (int i = 0; i < n; i++) {
+        if (pictures[i]->height != pictures[0]->height)
+            DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "row: picture %d is %d pixels high, the first %d", i, pictures[i]->height,
+                        pictures[0]->height);
+        width += pictures[i]->width + (i > 0 ? gap : 0);
+    }
+    if (n < 1 || gap < 0 || width > INT32_MAX)
+        DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "row: %d pictures with gaps of %d make no picture", n, gap);
+    DIFFAD_TRY(diffad_image_create((int)width, pictures[0]->height, 3, &row));
+    memset(row.pixels, 255, (size_t)(width * row.height * 3));
+    for (int i = 0; i < n; i++) {
+        const diffad_image *p = pictures[i];
+        for (int64_t k = 0; k < (int64_t)p->width * p->height; k++)
+            for (int c = 0; c < 3; c++)
+                row.pixels[(k / p->width * width + left + k % p->width) * 3 + c] =
+                    p->pixels[k * p->channels + (p->channels == 3 ? c : 0)];
+        left += p->width + gap;
+    }
+    *out = row;
+    return DIFFAD_OK;
+}

@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "graph/plan.h"
 
+#include <math.h>
+
 static double step_us(const diffad_plan *p, const plan_step *s)
 {
     double us = 0;
@@ -33,6 +35,16 @@ double diffad_plan_flops(const diffad_plan *p)
     return flops;
 }
 
+double diffad_plan_seconds(const diffad_plan *p, double flops_per_second, double bytes_per_second)
+{
+    double seconds = 0;
+    for (int64_t i = 0; i < p->n_steps; i++) {
+        const diffad_cost c = step_cost(p, &p->step[i]);
+        seconds += fmax(c.flops / flops_per_second, c.bytes / bytes_per_second);
+    }
+    return seconds;
+}
+
 static void dump_step(const diffad_plan *p, const plan_step *s, double total_us, diffad_text *t)
 {
     const diffad_node *n = p->graph->node[s->node];
@@ -41,7 +53,7 @@ static void dump_step(const diffad_plan *p, const plan_step *s, double total_us,
     diffad_text_addf(t, "%4d %-18s %-10s %-20s", n->id, n->op->name, s->way ? s->way->name : "alias",
                      n->op->n_out ? diffad_shape_text(&n->out[0]->shape, shape, sizeof shape) : "");
     for (int64_t i = s->first; i < s->first + s->count && i < s->first + 4; i++) {
-        const diffad_launch *l = &p->frozen[i].launch;
+        const diffad_launch *l = p->frozen ? &p->frozen[i].launch : &p->launch[i];
         diffad_text_addf(t, " %s(%lldx%lldx%lld)", l->kernel, (long long)l->items[0], (long long)l->items[1],
                          (long long)l->items[2]);
     }

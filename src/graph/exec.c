@@ -64,6 +64,8 @@ static void count_writes(diffad_plan *p)
 diffad_status diffad_plan_run(diffad_plan *p)
 {
     DIFFAD_TRY(diffad_device_usable(p->dev));
+    if (p->options.sizes_only)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "plan: made for its sizes only, it cannot run");
     if (p->dev->has_profiling && !p->event &&
         !(p->event = diffad_alloc_array((size_t)p->n_launches + 1, sizeof *p->event)))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "profile: no host memory");

@@ -85,6 +85,15 @@ static diffad_status place_slots(diffad_plan *p, slot *slots, int64_t n, int64_t
 /* Values whose memory is looked at after a run must not lie where other plans work. */
 static bool has_own_blocks(const diffad_plan *p) { return p->options.no_sharing; }
 
+static void add_sizes(diffad_plan *p, const block *blocks, int n_blocks)
+{
+    for (int b = 0; b < n_blocks; b++)
+        p->shared_bytes += (size_t)blocks[b].bytes;
+    for (int64_t i = 0; i < p->n_mems; i++)
+        if (p->mem[i].kind == PLAN_MEM_PACK)
+            p->fixed_bytes += (size_t)p->mem[i].bytes;
+}
+
 static diffad_status allocate(diffad_plan *p, const block *blocks, int n_blocks)
 {
     p->block       = diffad_alloc_array((size_t)n_blocks + 1, sizeof *p->block);
@@ -158,9 +167,11 @@ diffad_status plan_lay_out(diffad_plan *p)
         qsort(slots, (size_t)n, sizeof *slots, larger_first);
         st = place_slots(p, slots, n, limit, blocks, &n_blocks);
     }
-    if (st == DIFFAD_OK)
+    if (st == DIFFAD_OK && p->options.sizes_only)
+        add_sizes(p, blocks, n_blocks);
+    else if (st == DIFFAD_OK)
         st = allocate(p, blocks, n_blocks);
-    for (int64_t i = 0; st == DIFFAD_OK && i < n; i++)
+    for (int64_t i = 0; st == DIFFAD_OK && !p->options.sizes_only && i < n; i++)
         p->place[slots[i].mem] = (diffad_place){ p->block[slots[i].block], (size_t)(slots[i].offset + margin) };
     for (int b = 0; blocks && b < MAX_BLOCKS; b++)
         diffad_release(blocks[b].at);

@@ -3,8 +3,19 @@
 #include "base/sys.h"
 #include "graph/plan.h"
 
+static diffad_status place_without_tensor(diffad_plan *p, const diffad_value *v, int32_t *mem)
+{
+    const int64_t element = (int64_t)diffad_dtype_bytes(v->type);
+    return plan_new_mem(p, PLAN_MEM_FIXED, diffad_numel(v) * element, (int)element, v->id, mem);
+}
+
 diffad_status plan_own_tensor(diffad_plan *p, const diffad_value *v, int32_t *mem)
 {
+    if (p->options.sizes_only) {
+        DIFFAD_TRY(place_without_tensor(p, v, mem));
+        p->fixed_bytes += (size_t)p->mem[*mem].bytes;
+        return DIFFAD_OK;
+    }
     if (!diffad_grow(&p->owned, p->n_owned, &p->cap_owned, sizeof *p->owned))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
     diffad_tensor *t = NULL;
@@ -23,6 +34,8 @@ diffad_status plan_place_leaf(diffad_plan *p, const diffad_value *v)
     char        have[64], want[64];
     if (v->kind == DIFFAD_VALUE_INPUT) {
         DIFFAD_TRY(plan_own_tensor(p, v, &pv->plain.mem));
+    } else if (p->options.sizes_only) {
+        DIFFAD_TRY(place_without_tensor(p, v, &pv->plain.mem));
     } else {
         diffad_tensor *t = *v->slot;
         if (!t)

@@ -186,7 +186,7 @@ static diffad_status emit_outputs(diffad_plan *p)
 static diffad_status refuse_shared_state(const diffad_plan *p)
 {
     for (int64_t i = 0; i < p->graph->n_values; i++) {
-        if (!p->value[i].is_written || p->value[i].plain.mem < 0)
+        if (!p->value[i].is_written || p->value[i].plain.mem < 0 || p->options.sizes_only)
             continue;
         const diffad_tensor *t = p->mem[p->value[i].plain.mem].tensor;
         for (int64_t k = 0; k < p->graph->n_values; k++)
@@ -267,7 +267,7 @@ static diffad_status build(diffad_plan *p, bool *live)
     DIFFAD_TRY(emit_outputs(p));
     DIFFAD_TRY(refuse_shared_state(p));
     DIFFAD_TRY(plan_lay_out(p));
-    return freeze(p);
+    return p->options.sizes_only ? DIFFAD_OK : freeze(p);
 }
 
 static char *forced_ways(const diffad_plan_options *o)

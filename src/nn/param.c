@@ -68,13 +68,29 @@ diffad_tensor *diffad_param_tensor(const diffad_param *p, diffad_param_part part
     return parts[part];
 }
 
+/* Which flag asks for which part, in the order of diffad_param_part. */
+enum { PARTS = 5 };
+static const unsigned needs[PARTS] = { 0, DIFFAD_WITH_MOMENTS, DIFFAD_WITH_MOMENTS, DIFFAD_WITH_SHADOW, DIFFAD_WITH_SUM };
+
+void diffad_params_drop(diffad_params *p, unsigned with)
+{
+    for (int64_t i = 0; i < p->count; i++) {
+        diffad_param   *q = p->item[i];
+        diffad_tensor **const slots[PARTS] = { &q->tensor, &q->m, &q->v, &q->shadow, &q->sum };
+        for (int k = 1; k < PARTS; k++)
+            if (with & needs[k]) {
+                diffad_tensor_destroy(*slots[k]);
+                *slots[k] = NULL;
+            }
+    }
+}
+
 diffad_status diffad_params_allocate(diffad_params *p, diffad_device *dev, unsigned with)
 {
     for (int64_t i = 0; i < p->count; i++) {
         diffad_param *q = p->item[i];
-        diffad_tensor **const slots[] = { &q->tensor, &q->m, &q->v, &q->shadow, &q->sum };
-        const unsigned needs[] = { 0, DIFFAD_WITH_MOMENTS, DIFFAD_WITH_MOMENTS, DIFFAD_WITH_SHADOW, DIFFAD_WITH_SUM };
-        for (int k = 0; k < 5; k++)
+        diffad_tensor **const slots[PARTS] = { &q->tensor, &q->m, &q->v, &q->shadow, &q->sum };
+        for (int k = 0; k < PARTS; k++)
             if ((k == 0 || (q->is_trained && (with & needs[k]))) && !*slots[k]) {
                 const diffad_status st = diffad_tensor_create(dev, DIFFAD_F32, &q->shape, slots[k]);
                 if (st != DIFFAD_OK)

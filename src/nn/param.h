@@ -44,6 +44,7 @@ int64_t       diffad_params_elements(const diffad_params *p, bool trained_only);
 /* Tensors for all entries that have none, zero-filled; trained entries get what `with` names besides. */
 enum { DIFFAD_WITH_MOMENTS = 1, DIFFAD_WITH_SHADOW = 2, DIFFAD_WITH_SUM = 4 };
 diffad_status diffad_params_allocate(diffad_params *p, diffad_device *dev, unsigned with);
+void          diffad_params_drop(diffad_params *p, unsigned with);      /* lets go of them again */
 /* Fresh values from (seed, network, index of the entry): the same on every device. Shadows start as copies. */
 diffad_status diffad_params_init(diffad_params *p, uint64_t seed, uint32_t network);
 

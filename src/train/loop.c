@@ -17,10 +17,14 @@ typedef struct phase_roads { int phase; diffad_road add, last; } phase_roads;
 static diffad_status build_road(train_job *j, int phase, bool is_last, diffad_road *road)
 {
     char **ways = &j->ways[phase][is_last];
-    j->plan_options = (diffad_plan_options){ .node_ways = *ways };
-    const diffad_status st = j->stage->build(j, phase, is_last, road);
+    const diffad_plan_options options = { .node_ways = *ways };
+    DIFFAD_TRY(diffad_graph_create(&road->graph));
+    j->stage->build(j, phase, is_last, road->graph);
+    const diffad_status st = diffad_plan_create(j->run->dev, road->graph, &options, &road->plan);
     if (st != DIFFAD_OK)
         return *ways ? diffad_fail_context(st, "stage %s cannot continue with the ways it began with on this device", j->stage->name) : st;
+    if (j->stage->fill)
+        DIFFAD_TRY(j->stage->fill(j, road->plan));
     if (!*ways && !(*ways = diffad_plan_ways(road->plan)))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "training: no host memory");
     return DIFFAD_OK;

@@ -27,14 +27,12 @@ static diffad_val latent_of(train_job *j, diffad_graph *g, diffad_val x, diffad_
     return diffad_stop_gradient(g, diffad_affine(g, diffad_gaussian_sample(g, mean, logvar, eps), j->run->latent_scale, 0));
 }
 
-static diffad_status build(train_job *j, int phase, bool is_last, diffad_road *road)
+static void build(train_job *j, int phase, bool is_last, diffad_graph *g)
 {
     const diffad_desc *d = &j->run->desc;
     const int          n = j->recipe->batch;
     (void)phase;
-    DIFFAD_TRY(diffad_graph_create(&road->graph));
-    diffad_graph *g = road->graph;
-    diffad_nn     nn = nn_make(g, j->run->unet, true);
+    diffad_nn nn = nn_make(g, j->run->unet, true);
     const diffad_shape picture = diffad_shape4(n, d->image_channels, d->image_size.v[0], d->image_size.v[1]);
     const diffad_val x = diffad_input(g, "x", DIFFAD_F32, picture), keys = diffad_input(g, "keys", DIFFAD_I32, diffad_shape2(n, TRAIN_SEED_ROWS));
     const diffad_val t = diffad_input(g, "t", DIFFAD_I32, diffad_shape1(n));
@@ -53,13 +51,17 @@ static diffad_status build(train_job *j, int phase, bool is_last, diffad_road *r
     diffad_output(g, "loss", loss);
     train_add_update(g, 1, &j->run->unet, loss, &(train_update){ .prefix = "", .clip = j->recipe->clip, .has_ema = d->train.ema_decay > 0,
                                                              .has_sum = j->recipe->accumulate > 1, .is_last = is_last });
-    DIFFAD_TRY(diffad_plan_create(j->run->dev, g, &j->plan_options, &road->plan));
-    diffad_schedule s;
+}
+
+static diffad_status fill(train_job *j, diffad_plan *plan)
+{
+    const diffad_desc *d = &j->run->desc;
+    diffad_schedule    s;
     DIFFAD_TRY(diffad_schedule_create(d->diffusion.timesteps, d->diffusion.linear_start, d->diffusion.linear_end, &s));
     const size_t  bytes = (size_t)s.timesteps * sizeof(float);
-    diffad_status st = diffad_tensor_write(diffad_plan_tensor(road->plan, "a"), s.table[SCHEDULE_SQRT_ABAR], bytes);
+    diffad_status st = diffad_tensor_write(diffad_plan_tensor(plan, "a"), s.table[SCHEDULE_SQRT_ABAR], bytes);
     if (st == DIFFAD_OK)
-        st = diffad_tensor_write(diffad_plan_tensor(road->plan, "b"), s.table[SCHEDULE_SQRT_1M_ABAR], bytes);
+        st = diffad_tensor_write(diffad_plan_tensor(plan, "b"), s.table[SCHEDULE_SQRT_1M_ABAR], bytes);
     diffad_schedule_release(&s);
     return st;
 }
@@ -97,7 +99,7 @@ static diffad_status feed(train_job *j, diffad_plan *plan, int64_t step, int64_t
     return train_write_keys(plan, "keys", train_seed(j), (uint32_t)step, batch * n, n);
 }
 
-static diffad_status open_nets(train_job *j)
+static diffad_status shape(train_job *j)
 {
     train_run    *r = j->run;
     diffad_graph *g;
@@ -109,10 +111,7 @@ static diffad_status open_nets(train_job *j)
     diffad_unet(&nn, &r->desc, x, diffad_input(g, "t", DIFFAD_I32, diffad_shape1(1)));
     const diffad_status st = diffad_graph_status(g);
     diffad_graph_destroy(g);
-    DIFFAD_TRY(st);
-    DIFFAD_TRY(diffad_params_allocate(r->unet, r->dev, DIFFAD_WITH_MOMENTS | (r->desc.train.ema_decay > 0 ? DIFFAD_WITH_SHADOW : 0u) |
-                                                           (j->recipe->accumulate > 1 ? DIFFAD_WITH_SUM : 0u)));
-    return diffad_params_init(r->unet, r->options.seed, 3);
+    return st;
 }
 
 static int parts(train_job *j, diffad_params **list, const char **prefix)
@@ -123,6 +122,6 @@ static int parts(train_job *j, diffad_params **list, const char **prefix)
 }
 
 const train_stage train_stage_ldm = {
-    .name = "ldm", .number = 2, .n_losses = 1, .losses = { "loss" }, .needs_anomalies = true,
-    .open = open_nets, .phase = one_phase, .build = build, .feed = feed, .parts = parts,
+    .name = "ldm", .number = 2, .n_losses = 1, .losses = { "loss" }, .needs_anomalies = true, .has_ema = true, .first_network = 3,
+    .shape = shape, .phase = one_phase, .build = build, .fill = fill, .feed = feed, .parts = parts,
 };

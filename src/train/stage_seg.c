@@ -131,19 +131,16 @@ static diffad_val focal_of(diffad_graph *g, diffad_params *params, diffad_val x,
     return diffad_focal(g, diffad_softmax(g, diffad_discriminator(&nn, x, base), 1), mask);
 }
 
-static diffad_status seg_build(train_job *j, int phase, bool is_last, diffad_road *road)
+static void seg_build(train_job *j, int phase, bool is_last, diffad_graph *g)
 {
     const diffad_desc *d = &j->run->desc;
     const int          n = j->recipe->batch, h = d->image_size.v[0], w = d->image_size.v[1];
     (void)phase;
-    DIFFAD_TRY(diffad_graph_create(&road->graph));
-    diffad_graph *g = road->graph;
     const diffad_val loss = focal_of(g, j->run->segmenter, diffad_input(g, "x", DIFFAD_F32, diffad_shape4(n, inputs(j), h, w)),
                                      diffad_input(g, "mask", DIFFAD_U8, diffad_shape4(n, 1, h, w)), d->segmenter.base_channels);
     diffad_output(g, "loss", loss);
     train_add_update(g, 1, &j->run->segmenter, loss, &(train_update){ .prefix = "", .clip = j->recipe->clip,
                                                                   .has_sum = j->recipe->accumulate > 1, .is_last = is_last });
-    return diffad_plan_create(j->run->dev, g, &j->plan_options, &road->plan);
 }
 
 static diffad_status shapes_of(diffad_params *rec, diffad_params *seg, const diffad_desc *d, int rec_base, int seg_base, int channels)
@@ -160,13 +157,10 @@ static diffad_status shapes_of(diffad_params *rec, diffad_params *seg, const dif
     return st;
 }
 
-static diffad_status seg_open(train_job *j)
+static diffad_status seg_shape(train_job *j)
 {
-    train_run     *r = j->run;
-    const unsigned with = DIFFAD_WITH_MOMENTS | (j->recipe->accumulate > 1 ? DIFFAD_WITH_SUM : 0u);
-    DIFFAD_TRY(shapes_of(NULL, r->segmenter, &r->desc, 0, r->desc.segmenter.base_channels, inputs(j)));
-    DIFFAD_TRY(diffad_params_allocate(r->segmenter, r->dev, with));
-    return diffad_params_init(r->segmenter, r->options.seed, 4);
+    train_run *r = j->run;
+    return shapes_of(NULL, r->segmenter, &r->desc, 0, r->desc.segmenter.base_channels, inputs(j));
 }
 
 /* Called by the loop once the state is known: pictures are made only when steps remain. */
@@ -188,20 +182,18 @@ static int seg_parts(train_job *j, diffad_params **list, const char **prefix)
 }
 
 const train_stage train_stage_seg = {
-    .name = "seg", .number = 3, .n_losses = 1, .losses = { "loss" }, .needs_anomalies = true,
-    .open = seg_open, .prepare = seg_prepare, .phase = one_phase, .build = seg_build, .feed = seg_feed, .parts = seg_parts,
+    .name = "seg", .number = 3, .n_losses = 1, .losses = { "loss" }, .needs_anomalies = true, .first_network = 4,
+    .shape = seg_shape, .prepare = seg_prepare, .phase = one_phase, .build = seg_build, .feed = seg_feed, .parts = seg_parts,
 };
 
 /* ---- DRAEM ---- */
 
-static diffad_status draem_build(train_job *j, int phase, bool is_last, diffad_road *road)
+static void draem_build(train_job *j, int phase, bool is_last, diffad_graph *g)
 {
     const diffad_desc *d = &j->run->desc;
     const int          n = j->recipe->batch, h = d->image_size.v[0], w = d->image_size.v[1];
     (void)phase;
-    DIFFAD_TRY(diffad_graph_create(&road->graph));
-    diffad_graph *g  = road->graph;
-    diffad_nn     nn = nn_make(g, j->run->draem_rec, true);
+    diffad_nn nn = nn_make(g, j->run->draem_rec, true);
     const diffad_shape picture = diffad_shape4(n, d->image_channels, h, w);
     const diffad_val x = diffad_input(g, "x", DIFFAD_F32, picture), augmented = diffad_input(g, "augmented", DIFFAD_F32, picture);
     const diffad_val rec = diffad_draem_reconstruct(&nn, augmented, d->draem.rec_base);
@@ -216,7 +208,6 @@ static diffad_status draem_build(train_job *j, int phase, bool is_last, diffad_r
     const train_update   u = { .prefix = "", .clip = j->recipe->clip, .has_sum = j->recipe->accumulate > 1, .is_last = is_last };
     diffad_params *const both[] = { j->run->draem_rec, j->run->draem_seg };
     train_add_update(g, 2, both, loss, &u);
-    return diffad_plan_create(j->run->dev, g, &j->plan_options, &road->plan);
 }
 
 static diffad_status draem_feed(train_job *j, diffad_plan *plan, int64_t step, int64_t batch)
@@ -231,15 +222,10 @@ static diffad_status draem_feed(train_job *j, diffad_plan *plan, int64_t step, i
     return diffad_tensor_write(diffad_plan_tensor(plan, "mask"), b->mask, (size_t)(n * plane(j)));
 }
 
-static diffad_status draem_open(train_job *j)
+static diffad_status draem_shape(train_job *j)
 {
-    train_run     *r = j->run;
-    const unsigned with = DIFFAD_WITH_MOMENTS | (j->recipe->accumulate > 1 ? DIFFAD_WITH_SUM : 0u);
-    DIFFAD_TRY(shapes_of(r->draem_rec, r->draem_seg, &r->desc, r->desc.draem.rec_base, r->desc.draem.seg_base, 2 * r->desc.image_channels));
-    DIFFAD_TRY(diffad_params_allocate(r->draem_rec, r->dev, with));
-    DIFFAD_TRY(diffad_params_allocate(r->draem_seg, r->dev, with));
-    DIFFAD_TRY(diffad_params_init(r->draem_rec, r->options.seed, 5));
-    return diffad_params_init(r->draem_seg, r->options.seed, 6);
+    train_run *r = j->run;
+    return shapes_of(r->draem_rec, r->draem_seg, &r->desc, r->desc.draem.rec_base, r->desc.draem.seg_base, 2 * r->desc.image_channels);
 }
 
 static int draem_parts(train_job *j, diffad_params **list, const char **prefix)
@@ -252,6 +238,6 @@ static int draem_parts(train_job *j, diffad_params **list, const char **prefix)
 }
 
 const train_stage train_stage_draem = {
-    .name = "draem", .number = 4, .n_losses = 4, .losses = { "loss", "l2", "ssim", "focal" }, .needs_anomalies = true,
-    .open = draem_open, .phase = one_phase, .build = draem_build, .feed = draem_feed, .parts = draem_parts,
+    .name = "draem", .number = 4, .n_losses = 4, .losses = { "loss", "l2", "ssim", "focal" }, .needs_anomalies = true, .first_network = 5,
+    .shape = draem_shape, .phase = one_phase, .build = draem_build, .feed = draem_feed, .parts = draem_parts,
 };

@@ -64,12 +64,10 @@ static diffad_val generator_term(train_job *j, diffad_graph *g, diffad_val nll, 
     return diffad_scale_by(g, term, diffad_stop_gradient(g, weight));
 }
 
-static diffad_status build(train_job *j, int which, bool is_last, diffad_road *road)
+static void build(train_job *j, int which, bool is_last, diffad_graph *g)
 {
     const diffad_desc *d = &j->run->desc;
     const int          n = j->recipe->batch;
-    DIFFAD_TRY(diffad_graph_create(&road->graph));
-    diffad_graph *g = road->graph;
     const diffad_val x = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(n, d->image_channels, d->image_size.v[0], d->image_size.v[1]));
     const diffad_val keys = diffad_input(g, "keys", DIFFAD_I32, diffad_shape2(n, TRAIN_SEED_ROWS));
     const diffad_val dropout = d->autoencoder.dropout > 0 ? diffad_input(g, "dropout", DIFFAD_I32, diffad_shape1(2)) : diffad_none();
@@ -92,7 +90,6 @@ static diffad_status build(train_job *j, int which, bool is_last, diffad_road *r
         u.prefix = "critic.";
         train_add_update(g, 1, &j->run->critic, hinge, &u);
     }
-    return diffad_plan_create(j->run->dev, g, &j->plan_options, &road->plan);
 }
 
 static diffad_status feed(train_job *j, diffad_plan *plan, int64_t step, int64_t batch)
@@ -111,12 +108,10 @@ static diffad_status feed(train_job *j, diffad_plan *plan, int64_t step, int64_t
     return train_write_keys(plan, "keys", seed, (uint32_t)step, batch * n, n);
 }
 
-/* Shapes come from building the graphs once without a device. */
-static diffad_status open_nets(train_job *j)
+static diffad_status shape(train_job *j)
 {
     train_run    *r = j->run;
     diffad_graph *g;
-    const unsigned with = DIFFAD_WITH_MOMENTS | (j->recipe->accumulate > 1 ? DIFFAD_WITH_SUM : 0u);
     DIFFAD_TRY(diffad_graph_create(&g));
     diffad_nn ae = nn_make(g, r->autoencoder, true), critic = nn_make(g, r->critic, true);
     const diffad_val x = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(2, r->desc.image_channels, r->desc.image_size.v[0], r->desc.image_size.v[1]));
@@ -129,11 +124,7 @@ static diffad_status open_nets(train_job *j)
         diffad_patch_critic(&critic, x, r->desc.critic.ndf, r->desc.critic.layers);
     const diffad_status st = diffad_graph_status(g);
     diffad_graph_destroy(g);
-    DIFFAD_TRY(st);
-    DIFFAD_TRY(diffad_params_allocate(r->autoencoder, r->dev, with));
-    DIFFAD_TRY(diffad_params_allocate(r->critic, r->dev, with));
-    DIFFAD_TRY(diffad_params_init(r->autoencoder, r->options.seed, 1));
-    return diffad_params_init(r->critic, r->options.seed, 2);
+    return st;
 }
 
 static int parts(train_job *j, diffad_params **list, const char **prefix)
@@ -148,6 +139,6 @@ static int parts(train_job *j, diffad_params **list, const char **prefix)
 static diffad_status done(train_job *j) { return train_measure_latents(j->run); }
 
 const train_stage train_stage_vae = {
-    .name = "vae", .number = 1, .n_losses = 4, .losses = { "loss", "nll", "kl", "critic" },
-    .open = open_nets, .phase = phase, .build = build, .feed = feed, .parts = parts, .done = done,
+    .name = "vae", .number = 1, .n_losses = 4, .losses = { "loss", "nll", "kl", "critic" }, .first_network = 1,
+    .shape = shape, .phase = phase, .build = build, .feed = feed, .parts = parts, .done = done,
 };

@@ -12,7 +12,7 @@
 static const struct { diffad_param_part part; const char *prefix; } state_parts[] = {
     { DIFFAD_PART_VALUE, "" }, { DIFFAD_PART_M, "adam.m." }, { DIFFAD_PART_V, "adam.v." }, { DIFFAD_PART_SHADOW, "ema." },
 };
-enum { STATE_PARTS = sizeof state_parts / sizeof state_parts[0], MAX_LISTS = 4 };
+enum { STATE_PARTS = sizeof state_parts / sizeof state_parts[0] };
 
 /* The way of each node of a phase's plans, "op:way,...". */
 static const char *const way_keys[2 * TRAIN_PHASES] = { "ways.0.add", "ways.0.step", "ways.1.add", "ways.1.step" };
@@ -28,8 +28,8 @@ static void full_prefix(char *out, size_t bytes, int part, const char *list) { s
 
 static diffad_status collect(const train_job *j, bool is_final, diffad_arena *arena, diffad_file_list *files)
 {
-    diffad_params *list[MAX_LISTS];
-    const char    *prefix[MAX_LISTS];
+    diffad_params *list[TRAIN_MAX_LISTS];
+    const char    *prefix[TRAIN_MAX_LISTS];
     char           full[96];
     const int      n = j->stage->parts((train_job *)(uintptr_t)j, list, prefix);
     for (int p = 0; p < STATE_PARTS; p++)
@@ -86,8 +86,8 @@ static diffad_status check_header(const train_job *j, const diffad_file *f, cons
 
 static diffad_status load_parts(train_job *j, const diffad_file *f, bool is_final)
 {
-    diffad_params *list[MAX_LISTS];
-    const char    *prefix[MAX_LISTS], *scale = diffad_file_metadata(f, "latent_scale");
+    diffad_params *list[TRAIN_MAX_LISTS];
+    const char    *prefix[TRAIN_MAX_LISTS], *scale = diffad_file_metadata(f, "latent_scale");
     char           full[96];
     const int      n = j->stage->parts(j, list, prefix);
     for (int p = 0; p < STATE_PARTS; p++)
@@ -110,6 +110,14 @@ static diffad_status load_parts(train_job *j, const diffad_file *f, bool is_fina
     if (scale && diffad_parse_f64(scale, &v) && v > 0)
         j->run->latent_scale = v;
     return DIFFAD_OK;
+}
+
+bool train_state_is_final(const train_job *j)
+{
+    char      *path = file_of(j, true);
+    const bool is_there = path && diffad_path_exists(path);
+    diffad_release(path);
+    return is_there;
 }
 
 diffad_status train_state_load(train_job *j, bool *found, bool *is_final)

@@ -103,7 +103,7 @@ done:
 
 /* ---- one stage ---- */
 
-static const desc_stage *recipe_of(const diffad_desc *d, const train_stage *s)
+const desc_stage *train_recipe(const diffad_desc *d, const train_stage *s)
 {
     return s == &train_stage_vae ? &d->train.vae : s == &train_stage_ldm ? &d->train.ldm : s == &train_stage_seg ? &d->train.seg : &d->train.draem;
 }
@@ -145,15 +145,45 @@ static diffad_status trim_metrics(const train_job *j)
     return st;
 }
 
+/* A finished stage gives its weights to the later ones; what its optimiser needs is neither made for it nor kept. */
+static diffad_status open_networks(train_job *j)
+{
+    diffad_params *list[TRAIN_MAX_LISTS];
+    const char    *prefix[TRAIN_MAX_LISTS];
+    DIFFAD_TRY(j->stage->shape(j));
+    const unsigned with = train_state_is_final(j) ? train_keeps(j) & DIFFAD_WITH_SHADOW : train_keeps(j);
+    const int      n = j->stage->parts(j, list, prefix);
+    for (int i = 0; i < n; i++) {
+        DIFFAD_TRY(diffad_params_allocate(list[i], j->run->dev, with));
+        DIFFAD_TRY(diffad_params_init(list[i], j->run->options.seed, j->stage->first_network + (uint32_t)i));
+    }
+    return DIFFAD_OK;
+}
+
+static void drop_optimiser(train_job *j)
+{
+    diffad_params *list[TRAIN_MAX_LISTS];
+    const char    *prefix[TRAIN_MAX_LISTS];
+    const int      n = j->stage->parts(j, list, prefix);
+    for (int i = 0; i < n; i++)
+        diffad_params_drop(list[i], DIFFAD_WITH_MOMENTS | DIFFAD_WITH_SUM);
+}
+
+unsigned train_keeps(const train_job *j)
+{
+    return DIFFAD_WITH_MOMENTS | (j->stage->has_ema && j->run->desc.train.ema_decay > 0 ? DIFFAD_WITH_SHADOW : 0u) |
+           (j->recipe->accumulate > 1 ? DIFFAD_WITH_SUM : 0u);
+}
+
 static diffad_status run_stage(train_run *r, const train_stage *s, run_record *record)
 {
-    train_job  j = { .run = r, .stage = s, .recipe = recipe_of(&r->desc, s) };
+    train_job  j = { .run = r, .stage = s, .recipe = train_recipe(&r->desc, s) };
     bool       found = false, is_final = false;
     int        k = 0;
     while (run_stages[k] != s)
         k++;
     const uint64_t start = diffad_sys.monotonic_ns();
-    diffad_status  st = s->open(&j);
+    diffad_status  st = open_networks(&j);
     if (st == DIFFAD_OK)
         st = train_state_load(&j, &found, &is_final);
     if (st != DIFFAD_OK || (found && is_final))
@@ -167,6 +197,7 @@ static diffad_status run_stage(train_run *r, const train_stage *s, run_record *r
     if (s->done)
         DIFFAD_GOTO(done, s->done(&j));
     DIFFAD_GOTO(done, train_state_save(&j, true));
+    drop_optimiser(&j);
 done:
     if (st == DIFFAD_OK && !(found && is_final))
         record->stage[k].seconds += (double)(diffad_sys.monotonic_ns() - start) * 1e-9;
@@ -178,29 +209,34 @@ done:
 
 /* ---- the run ---- */
 
-static diffad_status read_lpips(train_run *r)
+diffad_status train_shape_lpips(train_run *r)
 {
-    diffad_file  *f;
     diffad_graph *g;
-    if (!r->options.lpips)
-        return DIFFAD_OK;
     if (!(r->lpips = diffad_params_create()))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "lpips: no host memory");
     DIFFAD_TRY(diffad_graph_create(&g));
     diffad_nn        nn = nn_make(g, r->lpips, false);
     const diffad_val x  = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(1, 3, 64, 64));
     diffad_lpips(&nn, &r->desc.lpips.channels, x, x);
-    diffad_status st = diffad_graph_status(g);
+    const diffad_status st = diffad_graph_status(g);
     diffad_graph_destroy(g);
-    DIFFAD_TRY(st);
+    return st;
+}
+
+static diffad_status read_lpips(train_run *r)
+{
+    diffad_file *f;
+    if (!r->options.lpips)
+        return DIFFAD_OK;
+    DIFFAD_TRY(train_shape_lpips(r));
     DIFFAD_TRY(diffad_params_allocate(r->lpips, r->dev, 0));
     DIFFAD_TRY(diffad_file_open(r->options.lpips, &f));
-    st = diffad_params_load(r->lpips, f, "", DIFFAD_PART_VALUE, false, false);
+    diffad_status st = diffad_params_load(r->lpips, f, "", DIFFAD_PART_VALUE, false, false);
     diffad_file_close(f);
     return st == DIFFAD_OK ? DIFFAD_OK : diffad_fail_context(st, "%s", r->options.lpips);
 }
 
-static diffad_status describe(const diffad_train_options *o, diffad_desc *d)
+diffad_status train_describe(const diffad_train_options *o, diffad_desc *d)
 {
     DIFFAD_TRY(diffad_desc_named(o->model, o->scale, d));
     for (int i = 0; o->configs && o->configs[i]; i++)
@@ -320,7 +356,7 @@ diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, di
     run_record     record = { .threshold = NAN };
     const uint64_t start = diffad_sys.monotonic_ns();
     diffad_status  st;
-    DIFFAD_GOTO(done, describe(o, &r.desc));
+    DIFFAD_GOTO(done, train_describe(o, &r.desc));
     r.latent_scale = r.desc.scale_factor;
     DIFFAD_GOTO(done, diffad_dataset_open(o->data, o->class_name, &r.dataset));
     if (diffad_dataset_train_count(r.dataset) == 0)

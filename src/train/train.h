@@ -11,7 +11,7 @@
 #include "diffusion/latent.h"
 #include "model/models.h"
 
-enum { TRAIN_SEED_ROWS = 4, TRAIN_PHASES = 2 };
+enum { TRAIN_SEED_ROWS = 4, TRAIN_PHASES = 2, TRAIN_MAX_LISTS = 4 };
 
 typedef struct train_run {
     diffad_device       *dev;
@@ -37,7 +37,6 @@ typedef struct train_job {
     int                pool_count;
     int64_t            step;              /* done so far */
     char              *ways[TRAIN_PHASES][2];    /* of each phase's plans (adding, completing a step), once chosen; kept in the state */
-    diffad_plan_options plan_options;     /* for the plan being built */
     int64_t            skipped;           /* steps without effect since a number was not finite */
 } train_job;
 
@@ -47,13 +46,17 @@ struct train_stage {
     int         n_losses;
     const char *losses[6];                /* outputs of the graph that are reported; the first is the loss */
     bool        needs_anomalies;          /* augmented pictures and masks */
-    /* Networks: creates parameter lists in the run (graphs fill them), allocates, initialises. */
-    diffad_status (*open)(train_job *j);
+    bool        has_ema;                  /* keeps averaged weights where the description wants them */
+    uint32_t    first_network;            /* initial values of list i come from network number first + i: never renumber */
+    /* Names and shapes of the parameters, by building the networks once. */
+    diffad_status (*shape)(train_job *j);
     /* Once the state is known: what only steps that remain need; may be NULL. */
     diffad_status (*prepare)(train_job *j);
     int           (*phase)(const train_job *j, int64_t step);
-    /* The graph of a phase; `is_last`: the batch that completes a step (others only add to the sums). */
-    diffad_status (*build)(train_job *j, int phase, bool is_last, diffad_road *road);
+    /* The graph of a phase; `is_last`: the batch that completes a step (others only add to the sums). Failures wait in it. */
+    void          (*build)(train_job *j, int phase, bool is_last, diffad_graph *g);
+    /* Writes what stays the same for all steps into a new plan; may be NULL. */
+    diffad_status (*fill)(train_job *j, diffad_plan *plan);
     /* Writes the inputs for batch number `batch` (counted over the training). */
     diffad_status (*feed)(train_job *j, diffad_plan *plan, int64_t step, int64_t batch);
     /* Lists of parameters with their prefixes in the stage's file. */
@@ -85,9 +88,18 @@ double train_rate(const desc_stage *recipe, int64_t k);
 diffad_status train_write_keys(diffad_plan *plan, const char *name, uint64_t seed, uint32_t step, int64_t first, int count);
 uint64_t      train_seed(const train_job *j);      /* of the stage */
 
+/* The description that options ask for: a variant and a scale, files and assignments laid over it. */
+diffad_status     train_describe(const diffad_train_options *o, diffad_desc *d);
+diffad_status     train_shape_lpips(train_run *r);
+const desc_stage *train_recipe(const diffad_desc *d, const train_stage *s);
+/* DIFFAD_WITH_... that training the stage needs beside the weights. */
+unsigned          train_keeps(const train_job *j);
+
 /* ---- state.c: files of a stage ---- */
 
 diffad_status train_state_save(const train_job *j, bool is_final);
+/* Whether the run folder holds the finished stage. */
+bool          train_state_is_final(const train_job *j);
 /* *found false: there is none. */
 diffad_status train_state_load(train_job *j, bool *found, bool *is_final);
 

@@ -219,3 +219,31 @@ Test(tiff, leaves_the_old_file_when_the_disk_is_full)
     diffad_release(file);
     unlink(path);
 }
+
+Test(row, pictures_stand_side_by_side_with_white_between)
+{
+    uint8_t            grey[] = { 10, 20 }, colour[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13 };
+    const diffad_image a = { 1, 2, 1, grey }, b = { 2, 2, 3, colour };
+    const diffad_image *const both[] = { &a, &b };
+    const uint8_t      want[] = { 10, 10, 10, 255, 255, 255, 1, 2, 3, 4,  5,  6,
+                                  20, 20, 20, 255, 255, 255, 7, 8, 9, 11, 12, 13 };
+    diffad_image       row;
+
+    cr_assert_eq(diffad_picture_row(both, 2, 1, &row), DIFFAD_OK, "%s", diffad_error_detail());
+
+    cr_expect(row.width == 4 && row.height == 2 && row.channels == 3);
+    cr_expect_arr_eq(row.pixels, want, sizeof want);
+    diffad_image_release(&row);
+}
+
+Test(row, refuses_pictures_of_different_heights)
+{
+    uint8_t            grey[] = { 10, 20 };
+    const diffad_image a = { 1, 2, 1, grey }, b = { 2, 1, 1, grey };
+    const diffad_image *const both[] = { &a, &b };
+    diffad_image       row = { 0 };
+
+    cr_expect_eq(diffad_picture_row(both, 2, 1, &row), DIFFAD_ERR_SHAPE);
+    cr_expect_eq(diffad_picture_row(both, 0, 1, &row), DIFFAD_ERR_SHAPE);
+    cr_expect_null(row.pixels);
+}

@@ -16,6 +16,13 @@ static const size_t MAP = 2 * 16 * 8 * 8 * sizeof(float);
 
 static diffad_val pool(diffad_graph *g, diffad_val x) { return diffad_avg_pool(g, x, &(diffad_pool_attr){ 3, 1, 1 }); }
 
+static void on_stub(void)
+{
+    unsetenv("DIFFAD_DEVICE");
+    setenv("DIFFAD_CACHE_DIR", "", 1);
+    stub_install();
+}
+
 /* ---- memory ---- */
 
 Test(plan, values_with_disjoint_lives_share_bytes)
@@ -62,6 +69,37 @@ Test(plan, plans_of_a_device_work_in_the_same_memory)
     diffad_graph_destroy(large);
     plan_done(q, small);
     dev_done(dev);
+}
+
+Test(plan, sizes_are_told_without_memory_or_kernels)
+{
+    on_stub();
+    diffad_device *dev = dev_new();
+    diffad_graph  *g   = graph_new();
+    static diffad_tensor *w;
+    const diffad_conv_attr same = { .stride = 1, .dilation = 1, .left = 1, .right = 1, .top = 1, .bottom = 1 };
+    const diffad_val v = diffad_bound(g, "w", DIFFAD_F32, diffad_shape4(16, 16, 3, 3), &w);
+    diffad_output(g, "y", pool(g, diffad_conv2d(g, pool(g, map(g, "x", 16)), v, diffad_none(), &same)));
+
+    diffad_plan *sizes = plan_new(dev, g, &(diffad_plan_options){ .sizes_only = true });
+
+    cr_expect_eq(diffad_device_bytes(dev), 0);
+    cr_expect_eq(diffad_plan_run(sizes), DIFFAD_ERR_USAGE);
+    cr_expect_null(diffad_plan_tensor(sizes, "x"));
+    w = tensor_new(dev, diffad_shape4(16, 16, 3, 3));
+    diffad_plan *p = plan_new(dev, g, NULL);
+    cr_expect_eq(diffad_plan_bytes(sizes), diffad_plan_bytes(p));
+    cr_expect_eq(diffad_plan_fixed_bytes(sizes), diffad_plan_fixed_bytes(p));
+    cr_expect_eq(diffad_plan_launches(sizes), diffad_plan_launches(p));
+    cr_expect_float_eq(diffad_plan_flops(sizes), diffad_plan_flops(p), 0);
+    const double arithmetic = diffad_plan_flops(p) / 1e9;
+    cr_expect_float_eq(diffad_plan_seconds(p, 1e9, 1e30), arithmetic, 1e-9 * arithmetic);
+    cr_expect_gt(diffad_plan_seconds(p, 1e9, 1e3), arithmetic);
+    diffad_plan_destroy(sizes);
+    plan_done(p, g);
+    diffad_tensor_destroy(w);
+    diffad_device_close(dev);
+    cr_expect_eq(stub_live(), 0);
 }
 
 Test(plan, a_chain_of_pointwise_ops_runs_in_place)
@@ -265,13 +303,6 @@ Test(plan, inputs_that_nothing_reads_can_be_written_all_the_same)
 }
 
 /* ---- layouts ---- */
-
-static void on_stub(void)
-{
-    unsetenv("DIFFAD_DEVICE");
-    setenv("DIFFAD_CACHE_DIR", "", 1);
-    stub_install();
-}
 
 Test(plan, a_reorder_is_made_once_and_shared)
 {

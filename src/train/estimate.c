@@ -1,0 +1,201 @@
+/* estimate.c: what a training will take, before it starts: steps, memory, time. Memory is that of the very plans that the
+ * training makes; time comes from their costs and from two probes of the device. */
+#include "base/sys.h"
+#include "diffad/ops.h"
+#include "graph/op.h"
+#include "train/run.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct rates { double flops, bytes; } rates;      /* a second */
+
+/* ---- probes: what the device reaches in the ways that plans choose ---- */
+
+static diffad_status time_plan(diffad_device *dev, diffad_plan *p, double *seconds)
+{
+    enum { RUNS = 3 };
+    *seconds = INFINITY;
+    for (int i = 0; i <= RUNS; i++) {      /* the first run builds */
+        DIFFAD_TRY(diffad_device_wait(dev));
+        const uint64_t start = diffad_sys.monotonic_ns();
+        DIFFAD_TRY(diffad_plan_run(p));
+        DIFFAD_TRY(diffad_device_wait(dev));
+        if (i > 0)
+            *seconds = fmin(*seconds, (double)(diffad_sys.monotonic_ns() - start) * 1e-9);
+    }
+    return DIFFAD_OK;
+}
+
+static void probe_convolution(diffad_graph *g)
+{
+    const diffad_conv_attr same = { .stride = 1, .dilation = 1, .left = 1, .right = 1, .top = 1, .bottom = 1 };
+    const diffad_val x = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(4, 64, 64, 64));
+    const diffad_val w = diffad_input(g, "w", DIFFAD_F32, diffad_shape4(64, 64, 3, 3));
+    diffad_val       y = x;
+    for (int i = 0; i < 4; i++)
+        y = diffad_conv2d(g, y, w, diffad_none(), &same);
+    diffad_output(g, "y", y);
+}
+
+static void probe_addition(diffad_graph *g)
+{
+    const diffad_val x = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(8, 64, 128, 128));
+    diffad_output(g, "y", diffad_add(g, x, x));
+}
+
+static diffad_status probe(diffad_device *dev, void (*build)(diffad_graph *g), double *flops, double *bytes)
+{
+    diffad_road   r = { NULL, NULL };
+    double        seconds = 0;
+    diffad_status st = diffad_graph_create(&r.graph);
+    if (st == DIFFAD_OK) {
+        build(r.graph);
+        st = diffad_plan_create(dev, r.graph, NULL, &r.plan);
+    }
+    if (st == DIFFAD_OK)
+        st = time_plan(dev, r.plan, &seconds);
+    if (st == DIFFAD_OK) {
+        seconds = fmax(seconds, 1e-9);
+        *flops  = diffad_plan_flops(r.plan) / seconds;
+        *bytes  = diffad_plan_seconds(r.plan, INFINITY, 1) / seconds;
+    }
+    diffad_road_release(&r);
+    return st;
+}
+
+static diffad_status measure_rates(diffad_device *dev, rates *r)
+{
+    double unused;
+    DIFFAD_TRY(probe(dev, probe_convolution, &r->flops, &unused));
+    return probe(dev, probe_addition, &unused, &r->bytes);
+}
+
+/* ---- memory and time of one stage ---- */
+
+static const diffad_plan_options sizes = { .sizes_only = true };
+
+/* Bytes that plans made one after the other hold together: work space is shared. */
+typedef struct holding { size_t shared, fixed; } holding;
+
+static void hold(holding *h, const diffad_plan *p)
+{
+    h->shared = diffad_plan_bytes(p) > h->shared ? diffad_plan_bytes(p) : h->shared;
+    h->fixed += diffad_plan_fixed_bytes(p);
+}
+
+static diffad_status add_road(train_job *j, int phase, bool is_last, const rates *r, holding *h, double *seconds)
+{
+    diffad_road   road = { NULL, NULL };
+    diffad_status st = diffad_graph_create(&road.graph);
+    if (st == DIFFAD_OK) {
+        j->stage->build(j, phase, is_last, road.graph);
+        st = diffad_plan_create(j->run->dev, road.graph, &sizes, &road.plan);
+    }
+    if (st == DIFFAD_OK) {
+        hold(h, road.plan);
+        *seconds += diffad_plan_seconds(road.plan, r->flops, r->bytes) * (is_last ? 1 : j->recipe->accumulate - 1);
+    }
+    diffad_road_release(&road);
+    return st;
+}
+
+/* The pictures that the segmenter learns from, made by the frozen networks. */
+static diffad_status add_pictures(train_job *j, const rates *r, holding *h, double *seconds)
+{
+    train_run     *run = j->run;
+    const int      batch = j->recipe->batch < 8 ? j->recipe->batch : 8;
+    const double   drawn = (double)j->recipe->steps * j->recipe->batch * j->recipe->accumulate;
+    const double   pictures = run->desc.cache_samples > 0 ? run->desc.cache_samples : drawn;
+    diffad_latent *l = NULL;
+    DIFFAD_TRY(diffad_latent_create(run->dev, &run->desc, 1, run->autoencoder, run->unet, batch, &sizes, &l));
+    const diffad_plan *plans[] = { l->encode.plan, l->denoise.plan, l->decode.plan };
+    double             each = 0;
+    for (int i = 0; i < 3; i++) {
+        hold(h, plans[i]);
+        each += diffad_plan_seconds(plans[i], r->flops, r->bytes) * (i == 1 ? run->desc.train_sampler_steps : 1);
+    }
+    *seconds += each * ceil(pictures / batch);
+    diffad_latent_destroy(l);
+    return DIFFAD_OK;
+}
+
+static size_t state_bytes(train_job *j, diffad_train_estimate *out)
+{
+    diffad_params *list[TRAIN_MAX_LISTS];
+    const char    *prefix[TRAIN_MAX_LISTS];
+    const unsigned keeps = train_keeps(j);
+    const int64_t  copies = 1 + (keeps & DIFFAD_WITH_MOMENTS ? 2 : 0) + (keeps & DIFFAD_WITH_SHADOW ? 1 : 0) + (keeps & DIFFAD_WITH_SUM ? 1 : 0);
+    const int      n = j->stage->parts(j, list, prefix);
+    int64_t        values = 0;
+    for (int i = 0; i < n; i++) {
+        const int64_t trained = diffad_params_elements(list[i], true);
+        values += trained * copies + diffad_params_elements(list[i], false) - trained;
+        out->parameters += i == 0 || j->run->desc.kind == DESC_KIND_DRAEM ? trained : 0;
+    }
+    return (size_t)values * sizeof(float);
+}
+
+/* What earlier stages leave in memory: weights, and averaged ones. */
+static size_t frozen_bytes(const train_run *r, const train_stage *s)
+{
+    int64_t values = s == &train_stage_vae || s == &train_stage_draem ? 0 : diffad_params_elements(r->autoencoder, false);
+    if (s == &train_stage_seg)
+        values += diffad_params_elements(r->unet, false) * (r->desc.train.ema_decay > 0 ? 2 : 1);
+    return (size_t)values * sizeof(float) + (r->lpips ? (size_t)diffad_params_elements(r->lpips, false) * sizeof(float) : 0);
+}
+
+static diffad_status estimate_stage(train_run *r, const train_stage *s, const rates *rate, diffad_train_estimate *out)
+{
+    train_job j = { .run = r, .stage = s, .recipe = train_recipe(&r->desc, s) };
+    const int64_t steps = j.recipe->steps;
+    *out = (diffad_train_estimate){ .stage = s->name, .steps = steps, .batch = j.recipe->batch, .accumulate = j.recipe->accumulate,
+                                    .rate = j.recipe->rate };
+    DIFFAD_TRY(s->shape(&j));
+    const size_t kept = state_bytes(&j, out) + frozen_bytes(r, s);
+    if (steps == 0)
+        return DIFFAD_OK;
+    holding pictures = { 0, 0 };
+    if (s == &train_stage_seg)
+        DIFFAD_TRY(add_pictures(&j, rate, &pictures, &out->seconds));
+    const int first = s->phase(&j, 0), last = s->phase(&j, steps - 1);
+    for (int phase = first; phase <= last; phase++) {
+        holding h = pictures;
+        double  each = 0;
+        int64_t from = 0, to = steps;
+        if (j.recipe->accumulate > 1)
+            DIFFAD_TRY(add_road(&j, phase, false, rate, &h, &each));
+        DIFFAD_TRY(add_road(&j, phase, true, rate, &h, &each));
+        if (first != last) {
+            from = phase == first ? 0 : r->desc.train.critic_start;
+            to   = phase == first ? r->desc.train.critic_start : steps;
+        }
+        out->seconds += each * (double)(to - from);
+        out->bytes = kept + h.shared + h.fixed > out->bytes ? kept + h.shared + h.fixed : out->bytes;
+    }
+    return DIFFAD_OK;
+}
+
+diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_options *o, diffad_train_estimate *out, int *count)
+{
+    const train_stage *list[RUN_STAGES];
+    train_run          r = { .dev = dev, .options = *o, .latent_scale = 1 };
+    rates              rate;
+    diffad_status      st;
+    *count = 0;
+    DIFFAD_GOTO(done, train_describe(o, &r.desc));
+    DIFFAD_GOTO(done, run_open_params(&r));
+    if (o->lpips)
+        DIFFAD_GOTO(done, train_shape_lpips(&r));
+    DIFFAD_GOTO(done, measure_rates(dev, &rate));
+    const int n = run_stages_of(&r.desc, list);
+    for (int i = 0; i < n; i++) {
+        diffad_train_estimate e;
+        DIFFAD_GOTO(done, estimate_stage(&r, list[i], &rate, &e));
+        if (strcmp(o->stages, "all") == 0 || strcmp(o->stages, list[i]->name) == 0)
+            out[(*count)++] = e;
+    }
+done:
+    run_close(&r);
+    return st;
+}
