@@ -28,6 +28,45 @@ int run_stages_of(const diffad_desc *d, const train_stage **list)
 
 static json_t *number(double v) { return isfinite(v) ? json_real(v) : json_null(); }
 
+/* The file's text as JSON; NULL where there is none or it is damaged. */
+static json_t *read_json(const char *path)
+{
+    unsigned char *text = NULL;
+    int64_t        bytes;
+    if (!path || !diffad_path_exists(path) || diffad_file_read(path, MAX_RECORD, DIFFAD_ERR_CHECKPOINT, &text, &bytes) != DIFFAD_OK)
+        return NULL;
+    json_t *root = json_loadb((const char *)text, (size_t)bytes, JSON_REJECT_DUPLICATES, NULL);
+    diffad_release(text);
+    return root;
+}
+
+static diffad_status write_json(const char *path, const json_t *root)
+{
+    char         *out = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    diffad_status st  = out && path ? diffad_file_write(path, out, (int64_t)strlen(out)) : diffad_fail(DIFFAD_ERR_MEMORY, "run.json: no host memory");
+    free(out);
+    return st;
+}
+
+diffad_status run_ways_write(const char *folder, const char *stage, char *ways[TRAIN_PHASES][2])
+{
+    static const char *const parts[2] = { "add", "step" };
+    char   *path = diffad_path_join(folder, "run.json"), key[32];
+    json_t *root = read_json(path), *all = json_object_get(root, "ways"), *own = json_object();
+    for (int i = 0; i < 2 * TRAIN_PHASES; i++)
+        if (ways[i / 2][i % 2]) {
+            snprintf(key, sizeof key, "%d.%s", i / 2, parts[i % 2]);
+            json_object_set_new(own, key, json_string(ways[i / 2][i % 2]));
+        }
+    if (root && !all)
+        json_object_set_new(root, "ways", all = json_object());
+    json_object_set_new(all, stage, own);
+    const diffad_status st = write_json(path, root);
+    json_decref(root);
+    diffad_release(path);
+    return st;
+}
+
 diffad_status run_record_write(const char *folder, const run_record *r, const diffad_desc *d)
 {
     char         *text = diffad_config_to_json(diffad_desc_fields, d), *path = diffad_path_join(folder, "run.json"), seed[32];
@@ -42,9 +81,11 @@ diffad_status run_record_write(const char *folder, const run_record *r, const di
                              "driver", r->driver, "seed", seed, "latent_scale", number(r->latent_scale), "parameters",
                              (json_int_t)r->parameters, "threshold", number(r->threshold), "threshold_rule", r->threshold_rule, "stages",
                              stages, "description", desc, "fingerprint", r->fingerprint);
-    char         *out = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
-    diffad_status st  = out && path ? diffad_file_write(path, out, (int64_t)strlen(out)) : diffad_fail(DIFFAD_ERR_MEMORY, "run.json: no host memory");
-    free(out);
+    json_t *before = read_json(path), *ways = json_object_get(before, "ways");
+    if (ways)
+        json_object_set(root, "ways", ways);
+    const diffad_status st = write_json(path, root);
+    json_decref(before);
     json_decref(root);
     diffad_release(text);
     diffad_release(path);

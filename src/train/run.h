@@ -19,7 +19,10 @@ typedef struct run_record {
 
 extern const train_stage *const run_stages[RUN_STAGES];
 
+/* What run_ways_write put there stays. */
 diffad_status run_record_write(const char *folder, const run_record *r, const diffad_desc *d);
+/* Adds the ways that a stage's plans took for each node (diffad_plan_ways) to a record that is there. */
+diffad_status run_ways_write(const char *folder, const char *stage, char *ways[TRAIN_PHASES][2]);
 /* Fills *d over the published defaults. Errors: CHECKPOINT (not a run folder, newer format), FILE. */
 diffad_status run_record_read(const char *folder, run_record *r, diffad_desc *d);
 

@@ -199,6 +199,8 @@ static diffad_status run_stage(train_run *r, const train_stage *s, run_record *r
     DIFFAD_GOTO(done, train_state_save(&j, true));
     drop_optimiser(&j);
 done:
+    if (st == DIFFAD_OK)
+        st = run_ways_write(r->folder, s->name, j.ways);
     if (st == DIFFAD_OK && !(found && is_final))
         record->stage[k].seconds += (double)(diffad_sys.monotonic_ns() - start) * 1e-9;
     record->stage[k].steps   = j.step;

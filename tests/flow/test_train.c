@@ -1,5 +1,7 @@
 /* test_train.c: tiny models from photographs to a detector: the same bits however the road was interrupted. Each training
  * runs in a process of its own, as a user's would. */
+#include "base/file.h"
+#include "base/sys.h"
 #include "diffad/detect.h"
 #include "diffad/train.h"
 #include "support/folder.h"
@@ -114,6 +116,32 @@ Test(train, the_same_seed_gives_the_same_bits_for_any_number_of_threads, .timeou
     cr_expect_str_eq(first, second);
 }
 
+/* The record's last part: the way of each node of each stage. */
+static char *ways_of(const char *out)
+{
+    char          *path = diffad_path_join(out, "run.json");
+    unsigned char *text = NULL;
+    int64_t        bytes;
+    cr_assert_eq(diffad_file_read(path, 1 << 22, DIFFAD_ERR_FILE, &text, &bytes), DIFFAD_OK, "%s", diffad_error_detail());
+    const char *ways = strstr((char *)text, "\"ways\"");
+    cr_assert_not_null(ways, "%s names no ways", path);
+    char *kept = diffad_strdup(ways);
+    diffad_release(text);
+    diffad_release(path);
+    return kept;
+}
+
+static void expect_equal_ways(const char *a, const char *b)
+{
+    static const char *const wanted[] = { "\"vae\"", "\"ldm\"", "\"seg\"", "\"0.step\"", "conv2d:", "adam:" };
+    char *x = ways_of(a), *y = ways_of(b);
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        cr_expect(strstr(x, wanted[i]), "%s is missing", wanted[i]);
+    cr_expect_str_eq(x, y);
+    diffad_release(x);
+    diffad_release(y);
+}
+
 Test(train, a_run_that_is_stopped_or_killed_and_continued_ends_in_the_same_bits, .timeout = 900)
 {
     const char *folder = folder_new();
@@ -136,6 +164,7 @@ Test(train, a_run_that_is_stopped_or_killed_and_continued_ends_in_the_same_bits,
 
     cr_expect_eq(code, 0, "%s", text);
     cr_expect_str_eq(text, want);
+    expect_equal_ways(whole, broken);
 }
 
 Test(train, a_folder_in_use_is_refused_without_resume_and_with_another_seed, .timeout = 300)
