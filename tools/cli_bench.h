@@ -24,6 +24,10 @@ diffad_status cli_measure_peak(diffad_device *dev, cli_peak *out);
 
 int cli_bench_op(cli *c, const char *op, int repeat);
 
+/* ---- cli_bench_train.c ---- */
+
+int cli_bench_train(cli *c, const char *model, const char *scale, int repeat);
+
 /* ---- cli_pytorch.c: the same work in PyTorch, in a process of its own ---- */
 
 typedef struct cli_pytorch {

@@ -319,6 +319,8 @@ static int bench_model(cli *c, const char *model)
             b.model = "diffad";
             b.scale = scales[i];
         }
+    if (cli_has(c, "train"))
+        return cli_bench_train(c, b.model, b.scale, b.repeat);
     if (threads)
         diffad_parse_i64(threads, &n);
     b.threads = (int)cli_int(c, "threads", n);
@@ -351,6 +353,12 @@ static int run(cli *c)
         return cli_usage(c, "op= or model=, not both");
     if (op && cli_has(c, "pytorch"))
         return cli_usage(c, "--pytorch compares whole detections: model=NAME");
+    if (cli_has(c, "train") && (op || cli_has(c, "pytorch")))
+        return cli_usage(c, "--train measures steps of a model on its own: not with op= or --pytorch");
+    if (!cli_has(c, "train") && (cli_has(c, "profile") || cli_int(c, "batch", 1) != 1))
+        return cli_usage(c, "--batch and --profile go with --train: a detection takes one picture at a time");
+    if (cli_has(c, "profile"))
+        setenv("DIFFAD_PROFILE", "1", 1);
     if (cli_has(c, "threads"))
         setenv("POCL_MAX_PTHREAD_COUNT", cli_text(c, "threads", ""), 1);
     return op ? cli_bench_op(c, op, (int)cli_int(c, "repeat", 7)) : bench_model(c, model ? model : "diffad");
@@ -362,6 +370,9 @@ static const cli_option options[] = {
     { "repeat", 0, CLI_INT, "R", 1, CLI_MAX_SAMPLES,
       "rounds; medians are printed, with min and max (default 5, ops 7)" },
     { "threads", 0, CLI_INT, "N", 1, 1024, "of a CPU device (PoCL) and of PyTorch" },
+    { "train", 0, CLI_FLAG, NULL, 0, 0, "a training step of each stage instead of detections" },
+    { "batch", 0, CLI_INT, "N", 1, 4096, "pictures of a training step (default: the description's)" },
+    { "profile", 0, CLI_TEXT, "TRACE.json", 0, 0, "with --train: where a step's time goes, TRACE.json.STAGE for each stage" },
     { "pytorch", 0, CLI_FLAG, NULL, 0, 0,
       "the same work in PyTorch in turn with it, where python3 with torch is there" },
     { "no-build", 0, CLI_FLAG, NULL, 0, 0, "leave out the time until the first result" },
@@ -379,6 +390,7 @@ const cli_command cmd_bench = {
     .details = "model=NAME (default diffad): a variant, or a scale; random weights, one picture a detection.\n"
                "Stages are timed with a wait after each, the detection as a whole. build_ms is what kernels cost\n"
                "until the first result, in processes of their own: cold with empty caches, warm with filled ones.\n"
+               "--train: the plan that a training runs, on random pictures; each stage has the device to itself.\n"
                "op=NAME (or all): each way of an op on its cases of real size, by the driver's clock, and its\n"
                "share of the nearer roof: multiply-adds or memory bandwidth, measured first.",
 };

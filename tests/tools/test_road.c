@@ -88,7 +88,7 @@ Test(road, a_run_is_trained_evaluated_and_used, .timeout = 400)
     cr_expect(has_keys(row, detect_keys));
     cr_expect(json_is_true(json_object_get(row, "anomalous")));
     cr_expect_eq(access(text_at(row, "heatmap"), R_OK), 0);
-    cr_expect_eq(folder_count(folder_path(folder, "out")), 14);
+    cr_expect_eq(folder_count(folder_path(folder, "out")), 3 * 7, "heat map, mask and row of each picture");
     cr_expect_eq(tool_run("detect '%s' '%s/data/cloth/test' -q --threshold 9 --fail-on-anomaly", run, folder).code, 0);
     json_decref(a);
     json_decref(b);
@@ -201,6 +201,32 @@ Test(road, bench_of_a_model_has_stages_and_medians, .timeout = 400)
         cr_expect(has_keys(json_array_get(stages, i), stage_keys));
     cr_expect(json_number_value(json_object_get(root, "ms")) > 0);
     json_decref(root);
+}
+
+Test(road, bench_of_training_has_a_step_of_each_stage_and_traces, .timeout = 400)
+{
+    static const char *const stages[] = { "vae", "ldm", "seg" };
+    static const char *const keys[] = { "name", "batch", "ms", "gflop", "gflops", "launches", "peak_bytes", NULL };
+    const char       *folder = folder_new();
+    const tool_result r = tool_run("bench model=tiny --train --batch 2 --repeat 2 --profile '%s/t' --json -q", folder);
+    json_t           *row = line_of(r.out, 0);
+    char              name[16];
+
+    cr_assert_eq(r.code, 0, "%s", r.err);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *stage = json_array_get(json_object_get(row, "stages"), i);
+        cr_expect(has_keys(stage, keys));
+        cr_expect_str_eq(text_at(stage, "name"), stages[i]);
+        cr_expect_eq(json_integer_value(json_object_get(stage, "batch")), 2);
+        cr_expect_gt(json_number_value(json_object_get(stage, "gflops")), 0);
+        snprintf(name, sizeof name, "t.%s", stages[i]);
+        json_t *trace = json_load_file(folder_path(folder, name), 0, NULL);
+        cr_expect_geq(json_array_size(trace), json_integer_value(json_object_get(stage, "launches")));
+        json_decref(trace);
+    }
+    cr_expect_eq(tool_run("bench model=tiny --batch 2").code, 2);
+    cr_expect_eq(tool_run("bench model=tiny --train --pytorch").code, 2);
+    json_decref(row);
 }
 
 Test(road, bench_of_an_op_has_a_peak_and_a_row_for_each_way, .timeout = 400)
