@@ -1,6 +1,7 @@
 /* estimate.c: what a training will take, before it starts: steps, memory, time. Memory is that of the very plans that the
  * training makes; time comes from their costs and from two probes of the device. */
 #include "base/sys.h"
+#include "device/device.h"
 #include "diffad/ops.h"
 #include "graph/op.h"
 #include "train/run.h"
@@ -182,6 +183,7 @@ diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_opti
     train_run          r = { .dev = dev, .options = *o, .latent_scale = 1 };
     rates              rate;
     diffad_status      st;
+    const size_t       peak = dev->peak_bytes;
     *count = 0;
     DIFFAD_GOTO(done, train_describe(o, &r.desc));
     DIFFAD_GOTO(done, run_open_params(&r));
@@ -197,5 +199,6 @@ diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_opti
     }
 done:
     run_close(&r);
+    dev->peak_bytes = peak;      /* the probes' memory is not the caller's */
     return st;
 }

@@ -240,3 +240,37 @@ Test(train, detection_refuses_step_counts_that_do_not_divide_the_schedule, .time
     cr_expect(strstr(diffad_error_detail(), "take 2 or 4"), "%s", diffad_error_detail());
     diffad_device_close(dev);
 }
+
+Test(train, memory_is_what_was_told_before, .timeout = 600)
+{
+    static const char *const stages[] = { "vae", "ldm", "seg" };
+    static const char *const sets[] = { "train.critic_start=1", "train.vae.accumulate=2", NULL };
+    const char    *folder = folder_new();
+    diffad_device *dev;
+    char           out[512];
+    snprintf(out, sizeof out, "%s/run", folder);
+    diffad_train_options o = diffad_train_options_default();
+    o.data       = DIFFAD_TEST_DIR "/data";
+    o.class_name = "ballscrew";
+    o.scale      = "tiny";
+    o.out        = out;
+    o.resume     = true;
+    o.sets       = sets;
+    for (int i = 0; i < 3; i++) {
+        diffad_train_estimate e[DIFFAD_TRAIN_STAGES];
+        diffad_train_result   r;
+        int                   n;
+        o.stages = stages[i];
+        cr_assert_eq(diffad_device_open(NULL, &dev), DIFFAD_OK, "%s", diffad_error_detail());
+        cr_assert_eq(diffad_train_estimates(dev, &o, e, &n), DIFFAD_OK, "%s", diffad_error_detail());
+        cr_assert_eq(n, 1);
+        cr_expect_eq(diffad_device_bytes(dev), 0);
+        cr_assert_eq(diffad_train(dev, &o, &r), DIFFAD_OK, "%s", diffad_error_detail());
+
+        cr_expect_str_eq(e[0].stage, stages[i]);
+        cr_expect(r.peak_bytes < 1.1 * (double)e[0].bytes && r.peak_bytes > 0.9 * (double)e[0].bytes, "%s: told %zu, took %zu",
+                  stages[i], e[0].bytes, r.peak_bytes);
+        cr_expect(e[0].seconds > 0 && isfinite(e[0].seconds) && e[0].parameters > 0);
+        diffad_device_close(dev);
+    }
+}
