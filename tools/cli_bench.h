@@ -24,6 +24,15 @@ diffad_status cli_measure_peak(diffad_device *dev, cli_peak *out);
 
 int cli_bench_op(cli *c, const char *op, int repeat);
 
+/* ---- cli_against.c: an earlier measurement of the same model ---- */
+
+typedef struct cli_against { struct json_t *row; char path[1024]; } cli_against;
+/* The last row of the file with this model and scale, of training or of detection. Errors: DATA (none, or no JSON lines), FILE. */
+diffad_status cli_against_open(cli_against *a, const char *path, const char *model, const char *scale, bool is_training);
+void          cli_against_close(cli_against *a);
+double        cli_against_ms(const cli_against *a, const char *stage);      /* NULL: the whole; NaN: not in the row */
+void          cli_against_print(const cli_against *a, const char *stage, double ms);
+
 /* ---- cli_bench_train.c ---- */
 
 int cli_bench_train(cli *c, const char *model, const char *scale, int repeat);

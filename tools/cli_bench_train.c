@@ -46,7 +46,7 @@ static diffad_status measure(cli *c, const diffad_train_options *o, const train_
     return st;
 }
 
-static void print_json(const row *r, int n, const diffad_train_options *o, int repeat)
+static void print_json(const row *r, int n, const diffad_train_options *o, int repeat, const cli_against *against)
 {
     cli_json j = { .needs_comma = false };
     cli_json_open(&j, NULL, '{');
@@ -68,6 +68,8 @@ static void print_json(const row *r, int n, const diffad_train_options *o, int r
         cli_json_real(&j, "gflops", r[i].gflop / cli_sample_median(&r[i].ms) * 1e3, 6);
         cli_json_int(&j, "launches", r[i].launches);
         cli_json_int(&j, "peak_bytes", (int64_t)r[i].peak_bytes);
+        if (against->row)
+            cli_json_real(&j, "against", cli_sample_median(&r[i].ms) / cli_against_ms(against, r[i].stage), 6);
         cli_json_close(&j, '}');
     }
     cli_json_close(&j, ']');
@@ -91,18 +93,26 @@ int cli_bench_train(cli *c, const char *model, const char *scale, int repeat)
     }
     o.sets = list;
     const char *trace = cli_text(c, "profile", NULL);
+    cli_against   against = { .row = NULL };
     diffad_status st = train_describe(&o, &d);
+    if (st == DIFFAD_OK && cli_has(c, "against"))
+        st = cli_against_open(&against, cli_text(c, "against", ""), model, scale, true);
     const int     n  = st == DIFFAD_OK ? run_stages_of(&d, stages) : 0;
     for (int i = 0; i < n && st == DIFFAD_OK; i++)
         st = measure(c, &o, stages[i], repeat, trace, &rows[i]);
-    if (st != DIFFAD_OK)
+    if (st != DIFFAD_OK) {
+        cli_against_close(&against);
         return cli_fail(st);
+    }
     if (c->json)
-        print_json(rows, n, &o, repeat);
+        print_json(rows, n, &o, repeat, &against);
     for (int i = 0; i < n && !c->json; i++)
         cli_out("%-6s batch %d %10.2f ms (%.2f .. %.2f) %9.2f GFLOP %8.1f GFLOP/s %6d launches, %s of device memory\n", rows[i].stage,
                 rows[i].batch, cli_sample_median(&rows[i].ms), cli_sample_min(&rows[i].ms), cli_sample_max(&rows[i].ms), rows[i].gflop,
                 rows[i].gflop / cli_sample_median(&rows[i].ms) * 1e3, rows[i].launches,
                 cli_bytes_text((double)rows[i].peak_bytes, memory, sizeof memory));
+    for (int i = 0; i < n && !c->json; i++)
+        cli_against_print(&against, rows[i].stage, cli_sample_median(&rows[i].ms));
+    cli_against_close(&against);
     return 0;
 }

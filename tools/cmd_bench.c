@@ -31,6 +31,7 @@ typedef struct job {
     double            build_cold, build_warm;      /* ms; NaN: not measured */
     cli_pytorch       pytorch;
     bool              has_pytorch;
+    cli_against       against;
 } job;
 
 /* ---- a detector with random weights, and a picture ---- */
@@ -247,6 +248,8 @@ static void print_json(const job *b)
         cli_json_real(&j, "gflop", s->now.gflop, 6);
         cli_json_real(&j, "gflops", s->now.gflop / cli_sample_median(&s->ms) * 1e3, 6);
         cli_json_int(&j, "launches", s->now.launches);
+        if (b->against.row)
+            cli_json_real(&j, "against", cli_sample_median(&s->ms) / cli_against_ms(&b->against, s->now.name), 6);
         cli_json_close(&j, '}');
     }
     cli_json_close(&j, ']');
@@ -256,6 +259,8 @@ static void print_json(const job *b)
     cli_json_int(&j, "launches", launches);
     cli_json_int(&j, "peak_bytes", (int64_t)diffad_device_peak_bytes(b->dev));
     cli_json_int(&j, "peak_rss", peak_rss());
+    if (b->against.row)
+        cli_json_real(&j, "against", cli_sample_median(&b->ms) / cli_against_ms(&b->against, NULL), 6);
     cli_json_real(&j, "build_ms_cold", b->build_cold, 6);
     cli_json_real(&j, "build_ms_warm", b->build_warm, 6);
     if (b->has_pytorch) {
@@ -302,6 +307,9 @@ static void print_text(const job *b)
             b->pytorch.version, b->pytorch.threads, cli_sample_median(&b->pytorch_ms), cli_sample_min(&b->pytorch_ms),
             cli_sample_max(&b->pytorch_ms), cli_bytes_text((double)b->pytorch.peak_rss, host, sizeof host),
             cli_sample_median(&b->ratio), cli_sample_min(&b->ratio), cli_sample_max(&b->ratio));
+    for (int i = 0; i < b->stages; i++)
+        cli_against_print(&b->against, b->stage[i].now.name, cli_sample_median(&b->stage[i].ms));
+    cli_against_print(&b->against, NULL, cli_sample_median(&b->ms));
 }
 
 /* ---- what is asked for ---- */
@@ -324,6 +332,11 @@ static int bench_model(cli *c, const char *model)
     if (threads)
         diffad_parse_i64(threads, &n);
     b.threads = (int)cli_int(c, "threads", n);
+    if (cli_has(c, "against")) {
+        const diffad_status found = cli_against_open(&b.against, cli_text(c, "against", ""), b.model, b.scale, false);
+        if (found != DIFFAD_OK)
+            return cli_fail(found);
+    }
     if (!cli_has(c, "no-build"))
         measure_builds(&b);
     const diffad_status st = measure(&b);
@@ -334,6 +347,7 @@ static int bench_model(cli *c, const char *model)
     else if (code == 0)
         print_text(&b);
     cli_pytorch_end(&b.pytorch);
+    cli_against_close(&b.against);
     close_model(&b);
     return code;
 }
@@ -351,6 +365,8 @@ static int run(cli *c)
     }
     if (op && model)
         return cli_usage(c, "op= or model=, not both");
+    if (op && cli_has(c, "against"))
+        return cli_usage(c, "--against compares models: model=NAME, with or without --train");
     if (op && cli_has(c, "pytorch"))
         return cli_usage(c, "--pytorch compares whole detections: model=NAME");
     if (cli_has(c, "train") && (op || cli_has(c, "pytorch")))
@@ -373,6 +389,7 @@ static const cli_option options[] = {
     { "train", 0, CLI_FLAG, NULL, 0, 0, "a training step of each stage instead of detections" },
     { "batch", 0, CLI_INT, "N", 1, 4096, "pictures of a training step (default: the description's)" },
     { "profile", 0, CLI_TEXT, "TRACE.json", 0, 0, "with --train: where a step's time goes, TRACE.json.STAGE for each stage" },
+    { "against", 0, CLI_TEXT, "FILE", 0, 0, "rows that bench --json wrote before: the last of this model beside now's" },
     { "pytorch", 0, CLI_FLAG, NULL, 0, 0,
       "the same work in PyTorch in turn with it, where python3 with torch is there" },
     { "no-build", 0, CLI_FLAG, NULL, 0, 0, "leave out the time until the first result" },

@@ -226,6 +226,21 @@ Test(road, bench_of_training_has_a_step_of_each_stage_and_traces, .timeout = 400
     }
     cr_expect_eq(tool_run("bench model=tiny --batch 2").code, 2);
     cr_expect_eq(tool_run("bench model=tiny --train --pytorch").code, 2);
+
+    FILE *f = fopen(folder_path(folder, "rows.jsonl"), "w");
+    fprintf(f, "{\"model\":\"diffad\",\"scale\":\"tiny\",\"ms\":7}\n%s", r.out);
+    fclose(f);
+    const tool_result again = tool_run("bench model=tiny --train --batch 2 --repeat 2 --against '%s/rows.jsonl' --json -q", folder);
+    json_t           *now = line_of(again.out, 0);
+    cr_assert_eq(again.code, 0, "%s", again.err);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *a = json_array_get(json_object_get(row, "stages"), i), *b = json_array_get(json_object_get(now, "stages"), i);
+        const double  ratio = json_number_value(json_object_get(b, "ms")) / json_number_value(json_object_get(a, "ms"));
+        cr_expect_float_eq(json_number_value(json_object_get(b, "against")), ratio, 1e-3 * ratio);
+    }
+    cr_expect_eq(tool_run("bench model=fast --train --against '%s/rows.jsonl'", folder).code, 3, "no such row");
+    cr_expect_eq(tool_run("bench model=tiny --against '%s/t.vae' --no-build", folder).code, 3, "not rows of bench");
+    json_decref(now);
     json_decref(row);
 }
 

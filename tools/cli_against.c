@@ -1,0 +1,80 @@
+/* cli_against.c: rows of an earlier `diffad bench --json` beside what was measured now. */
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/sys.h"
+#include "cli_bench.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST_BYTES = 64 << 20 };
+
+static bool is_text(const json_t *row, const char *key, const char *want)
+{
+    const char *have = json_string_value(json_object_get(row, key));
+    return have && strcmp(have, want) == 0;
+}
+
+diffad_status cli_against_open(cli_against *a, const char *path, const char *model, const char *scale, bool is_training)
+{
+    unsigned char *text = NULL;
+    int64_t        bytes;
+    int            line = 0;
+    DIFFAD_TRY(diffad_file_read(path, MOST_BYTES, DIFFAD_ERR_DATA, &text, &bytes));
+    diffad_status st = DIFFAD_OK;
+    for (char *at = (char *)text, *end; st == DIFFAD_OK && *at; at = end + (*end == '\n')) {
+        end = at + strcspn(at, "\n");
+        line++;
+        if (strspn(at, " \t\r") == (size_t)(end - at))
+            continue;
+        json_t *row = json_loadb(at, (size_t)(end - at), JSON_REJECT_DUPLICATES, NULL);
+        if (!json_is_object(row)) {
+            st = diffad_fail(DIFFAD_ERR_DATA, "%s: line %d is no JSON object: rows come from `diffad bench --json`", path, line);
+            json_decref(row);
+        } else if (is_text(row, "model", model) && is_text(row, "scale", scale) &&
+                   json_is_true(json_object_get(row, "train")) == is_training) {
+            json_decref(a->row);
+            a->row = row;
+        } else {
+            json_decref(row);
+        }
+    }
+    diffad_release(text);
+    if (st == DIFFAD_OK && !a->row)
+        st = diffad_fail(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s%s", path, model, scale, is_training ? ", training" : "");
+    if (st != DIFFAD_OK)
+        cli_against_close(a);
+    snprintf(a->path, sizeof a->path, "%s", path);
+    return st;
+}
+
+void cli_against_close(cli_against *a)
+{
+    json_decref(a->row);
+    a->row = NULL;
+}
+
+double cli_against_ms(const cli_against *a, const char *stage)
+{
+    const json_t *row = a->row, *all = json_object_get(a->row, "stages");
+    if (stage)
+        row = NULL;
+    for (size_t i = 0; stage && i < json_array_size(all); i++)
+        if (is_text(json_array_get(all, i), "name", stage))
+            row = json_array_get(all, i);
+    const double ms = json_number_value(json_object_get(row, "ms"));
+    return ms > 0 ? ms : NAN;
+}
+
+/* "encode: 1442.37 ms then, 1300.00 ms now: 0.901 of the time" */
+void cli_against_print(const cli_against *a, const char *stage, double ms)
+{
+    const double then = cli_against_ms(a, stage);
+    const char  *device = json_string_value(json_object_get(a->row, "device"));
+    if (!a->row || isnan(then))
+        return;
+    cli_out("%-10s %10.2f ms in %s (%s), %.2f ms now: %.3f of the time\n", stage ? stage : "detection", then, a->path,
+            device ? device : "?", ms, ms / then);
+}
