@@ -4,7 +4,6 @@
 #include "graph/graph.h"
 #include "train/run.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 

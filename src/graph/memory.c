@@ -130,7 +130,7 @@ void plan_release_blocks(diffad_plan *p)
 /* The objects that share memory, each with its life. */
 static int64_t collect(const diffad_plan *p, slot *slots, int64_t *largest)
 {
-    const int64_t margin = p->options.guard ? PLAN_GUARD_BYTES : 0;
+    const int64_t margin = plan_margin(p);
     int64_t       n = 0;
     for (int64_t i = 0; i < p->n_mems; i++) {
         const plan_mem *m = &p->mem[i];
@@ -152,7 +152,7 @@ static int64_t collect(const diffad_plan *p, slot *slots, int64_t *largest)
 
 diffad_status plan_lay_out(diffad_plan *p)
 {
-    const int64_t cap = (int64_t)1 << 31, margin = p->options.guard ? PLAN_GUARD_BYTES : 0;
+    const int64_t cap = (int64_t)1 << 31, margin = plan_margin(p);
     const uint64_t most = p->dev->caps.max_alloc;
     int64_t n = 0, largest = 0;
     int     n_blocks = 0;

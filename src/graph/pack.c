@@ -2,22 +2,23 @@
 #include "base/sys.h"
 #include "graph/plan.h"
 
+static size_t packed_bytes(const diffad_plan *p, int64_t mem) { return (size_t)(p->mem[mem].bytes + 2 * plan_margin(p)); }
+
 static diffad_status place_packed(diffad_plan *p, int32_t mem)
 {
-    const size_t margin = p->options.guard ? PLAN_GUARD_BYTES : 0, bytes = (size_t)p->mem[mem].bytes + 2 * margin;
+    const size_t bytes = packed_bytes(p, mem);
     cl_mem       buffer;
     DIFFAD_TRY(diffad_buffer_create(p->dev, bytes, &buffer));
-    p->place[mem] = (diffad_place){ buffer, margin };
+    p->place[mem] = (diffad_place){ buffer, (size_t)plan_margin(p) };
     p->fixed_bytes += bytes;
     return DIFFAD_OK;
 }
 
 void plan_release_packs(diffad_plan *p)
 {
-    const size_t margin = p->options.guard ? PLAN_GUARD_BYTES : 0;
     for (int64_t i = 0; p->place && i < p->n_mems; i++)
         if (p->mem[i].kind == PLAN_MEM_PACK && p->place[i].buffer)
-            diffad_buffer_release(p->dev, p->place[i].buffer, (size_t)p->mem[i].bytes + 2 * margin);
+            diffad_buffer_release(p->dev, p->place[i].buffer, packed_bytes(p, i));
 }
 
 static diffad_status freeze_pack(diffad_plan *p, const plan_pack *pack, const uint8_t *element)

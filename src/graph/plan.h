@@ -7,6 +7,8 @@
 #include "graph/graph.h"
 #include "tensor/tensor.h"
 
+enum { PLAN_GUARD_BYTES = 256, PLAN_ALIGN = 256 };
+
 typedef enum plan_mem_kind { PLAN_MEM_TEMP, PLAN_MEM_FIXED, PLAN_MEM_PACK } plan_mem_kind;
 
 typedef struct plan_mem {
@@ -77,6 +79,9 @@ struct diffad_plan {
     bool                 is_checked;           /* DIFFAD_CHECK */
 };
 
+/* Bytes of canary on each side of a memory object. */
+static inline int64_t plan_margin(const diffad_plan *p) { return p->options.guard ? PLAN_GUARD_BYTES : 0; }
+
 diffad_status plan_new_mem(diffad_plan *p, plan_mem_kind kind, int64_t bytes, int element, int32_t value, int32_t *out);
 diffad_status plan_add_launch(diffad_plan *p, const diffad_launch *l);
 /* operand.c. A tensor of the plan's own for an input or output; the memory of an input or bound value, when it is first
@@ -99,6 +104,5 @@ diffad_status plan_fill_guards(diffad_plan *p);
 bool          plan_env_is_on(const char *name);
 /* check.c: a run that compares every node with its reference (DIFFAD_CHECK=1). */
 diffad_status plan_run_checked(diffad_plan *p);
-enum { PLAN_GUARD_BYTES = 256, PLAN_ALIGN = 256 };
 
 #endif

@@ -75,16 +75,22 @@ diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_pha
     return DIFFAD_OK;
 }
 
+static void add_packed(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed)
+{
+    if (packed == e->in[p->weight].mem)
+        diffad_emit_in(l, e, p->weight);
+    else
+        diffad_launch_mem(l, packed, 0, DIFFAD_READ);
+}
+
 void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed)
 {
     diffad_emit_in(l, e, p->input);
-    for (int i = 0; i < 2; i++)          /* the weight; the bias, or something in its place that is not read */
-        if (i == 1 && p->bias >= 0)
-            diffad_emit_in(l, e, p->bias);
-        else if (packed == e->in[p->weight].mem)
-            diffad_emit_in(l, e, p->weight);
-        else
-            diffad_launch_mem(l, packed, 0, DIFFAD_READ);
+    add_packed(l, e, p, packed);
+    if (p->bias >= 0)
+        diffad_emit_in(l, e, p->bias);
+    else
+        add_packed(l, e, p, packed);     /* in its place, not read */
     diffad_emit_out_updated(l, e, 0);
 }
 

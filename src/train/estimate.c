@@ -105,7 +105,7 @@ static diffad_status add_road(train_job *j, int phase, bool is_last, const rates
 static diffad_status add_pictures(train_job *j, const rates *r, holding *h, double *seconds)
 {
     train_run     *run = j->run;
-    const int      batch = j->recipe->batch < 8 ? j->recipe->batch : 8;
+    const int      batch = train_picture_batch(j->recipe);
     const double   drawn = (double)j->recipe->steps * j->recipe->batch * j->recipe->accumulate;
     const double   pictures = run->desc.cache_samples > 0 ? run->desc.cache_samples : drawn;
     diffad_latent *l = NULL;

@@ -163,14 +163,15 @@ static diffad_status seg_shape(train_job *j)
     return shapes_of(NULL, r->segmenter, &r->desc, 0, r->desc.segmenter.base_channels, inputs(j));
 }
 
+int train_picture_batch(const desc_stage *recipe) { return recipe->batch < 8 ? recipe->batch : 8; }
+
 /* Called by the loop once the state is known: pictures are made only when steps remain. */
 static diffad_status seg_prepare(train_job *j)
 {
     train_run *r = j->run;
-    const int  batch = j->recipe->batch < 8 ? j->recipe->batch : 8;
     if (j->latent || j->step >= j->recipe->steps)
         return DIFFAD_OK;
-    DIFFAD_TRY(diffad_latent_create(r->dev, &r->desc, r->latent_scale, r->autoencoder, r->unet, batch, NULL, &j->latent));
+    DIFFAD_TRY(diffad_latent_create(r->dev, &r->desc, r->latent_scale, r->autoencoder, r->unet, train_picture_batch(j->recipe), NULL, &j->latent));
     return r->desc.cache_samples > 0 ? make_pool(j) : DIFFAD_OK;
 }
 

@@ -20,16 +20,9 @@ static diffad_status open_networks(train_bench *b)
     const train_stage *list[RUN_STAGES];
     const int          n = run_stages_of(&b->run.desc, list);
     for (int i = 0; i < n; i++) {
-        diffad_params *part[TRAIN_MAX_LISTS];
-        const char    *prefix[TRAIN_MAX_LISTS];
-        train_job      j = { .run = &b->run, .stage = list[i], .recipe = train_recipe(&b->run.desc, list[i]) };
-        const bool     is_own = list[i] == b->job.stage;
-        DIFFAD_TRY(list[i]->shape(&j));
-        const int parts = list[i]->parts(&j, part, prefix);
-        for (int k = 0; k < parts; k++) {
-            DIFFAD_TRY(diffad_params_allocate(part[k], b->run.dev, is_own ? train_keeps(&j) : 0));
-            DIFFAD_TRY(diffad_params_init(part[k], 1, list[i]->first_network + (uint32_t)k));
-        }
+        train_job  j = { .run = &b->run, .stage = list[i], .recipe = train_recipe(&b->run.desc, list[i]) };
+        const bool is_own = list[i] == b->job.stage;
+        DIFFAD_TRY(train_open_networks(&j, is_own ? train_keeps(&j) : 0));
         if (is_own)
             return DIFFAD_OK;
     }

@@ -145,14 +145,12 @@ static diffad_status trim_metrics(const train_job *j)
     return st;
 }
 
-/* A finished stage gives its weights to the later ones; what its optimiser needs is neither made for it nor kept. */
-static diffad_status open_networks(train_job *j)
+diffad_status train_open_networks(train_job *j, unsigned with)
 {
     diffad_params *list[TRAIN_MAX_LISTS];
     const char    *prefix[TRAIN_MAX_LISTS];
     DIFFAD_TRY(j->stage->shape(j));
-    const unsigned with = train_state_is_final(j) ? train_keeps(j) & DIFFAD_WITH_SHADOW : train_keeps(j);
-    const int      n = j->stage->parts(j, list, prefix);
+    const int n = j->stage->parts(j, list, prefix);
     for (int i = 0; i < n; i++) {
         DIFFAD_TRY(diffad_params_allocate(list[i], j->run->dev, with));
         DIFFAD_TRY(diffad_params_init(list[i], j->run->options.seed, j->stage->first_network + (uint32_t)i));
@@ -183,7 +181,8 @@ static diffad_status run_stage(train_run *r, const train_stage *s, run_record *r
     while (run_stages[k] != s)
         k++;
     const uint64_t start = diffad_sys.monotonic_ns();
-    diffad_status  st = open_networks(&j);
+    /* A finished stage gives its weights to the later ones; what its optimiser needs is neither made for it nor kept. */
+    diffad_status  st = train_open_networks(&j, train_state_is_final(&j) ? train_keeps(&j) & DIFFAD_WITH_SHADOW : train_keeps(&j));
     if (st == DIFFAD_OK)
         st = train_state_load(&j, &found, &is_final);
     if (st != DIFFAD_OK || (found && is_final))

@@ -94,6 +94,10 @@ diffad_status     train_shape_lpips(train_run *r);
 const desc_stage *train_recipe(const diffad_desc *d, const train_stage *s);
 /* DIFFAD_WITH_... that training the stage needs beside the weights. */
 unsigned          train_keeps(const train_job *j);
+/* The stage's networks: shapes, tensors (`with`: DIFFAD_WITH_...), initial values. */
+diffad_status     train_open_networks(train_job *j, unsigned with);
+/* Pictures that the frozen networks make at a time for the segmenter. */
+int               train_picture_batch(const desc_stage *recipe);
 
 /* ---- state.c: files of a stage ---- */
 
