@@ -1,64 +1,106 @@
 /* conv2d.cl: convolution and its gradient for the input on plain maps, as one matrix product whose second operand is
  * gathered on the fly. One phase of src/op/conv2d.h: rows of the tile are output channels, columns are pixels of all
- * samples, terms are (input channel, tap y, tap x). */
-#include "common/conv2d_tile.cl"
+ * samples, terms are (block of DEPTH input channels, tap y, tap x, channel); weights come packed in that order
+ * (conv2d_pack_rows.cl). Slice z takes `each` slabs from z each on; with several slices y is their partial sums
+ * [N][slices][out_c][YH][YW]. The next slab is fetched to registers while the present one is used. After FLUSH slabs
+ * the sums are added up in memory: two levels keep long sums accurate. */
+#define PITCH_A TM
+#define PITCH_B TN
+#include "common/product.cl"
+#define FLUSH   (2048 / DEPTH)
+#define PIXELS  (TN > ITEMS ? TN / ITEMS : 1)             /* columns that an item fetches */
+#define SHARING (TN > ITEMS ? 1 : ITEMS / TN)             /* items that fetch the same column */
+#define FETCHES (DEPTH / SHARING)                         /* terms of a column that an item fetches */
+#define PANELS  ((TM * DEPTH / 4 + ITEMS - 1) / ITEMS)    /* vectors of weights that an item fetches */
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(WG, WG1, 1)))
 void conv2d_phase(__global const float *x, ulong x_off, __global const float *w, ulong w_off,
                   __global const float *bias, ulong b_off, __global float *y, ulong y_off,
                   int in_c, int H, int W, int out_c, int YH, int YW, int rows, int cols, int row0, int col0,
-                  int out_stride, int taps_y, int taps_x, int stride, int dilation, int top, int left, int ky0,
-                  int kx0, int k_step, int kw, int w_out, int w_in, int pixels, int has_bias)
+                  int out_stride, int taps_y, int taps_x, int stride, int dilation, int top, int left, int pixels, int slabs,
+                  int each, int w_pitch, int has_bias)
 {
-    __local float a[DEPTH][TM + 1], b[DEPTH][TN];
-    const int item = (int)get_local_id(0), m0 = (int)get_group_id(1) * TM, p0 = (int)get_group_id(0) * TN;
-    const int row = item / SIDE, column = item % SIDE, taps = taps_y * taps_x, terms = in_c * taps, map = rows * cols;
-    const int pixel = p0 + item % TN, n = pixel / map, iy0 = pixel % map / cols * stride - top;
-    const int ix0 = pixel % map % cols * stride - left, mine = item / TN;
-    __global const float *xn = x + x_off + (size_t)n * in_c * H * W;
-    int  c = mine / max(taps, 1), ty = taps ? mine % taps / taps_x : 0, tx = taps ? mine % taps % taps_x : 0;
-    float acc[MM][NN];
-    clear(acc);
-    for (int k0 = 0, step = 0; k0 == 0 || k0 < terms; k0 += DEPTH, step++) {
-        const int k = k0 + item % DEPTH, kc = k < terms ? k / taps : 0, kt = k < terms ? k % taps : 0;
-        const int tap = taps ? (ky0 + kt / taps_x * k_step) * kw + kx0 + kt % taps_x * k_step : 0;
-        for (int i = 0; i < COPIES; i++) {
-            const int m = item / DEPTH + i * (ITEMS / DEPTH);
-            const size_t at = (size_t)(m0 + m) * w_out + (size_t)kc * w_in + tap;
-            a[item % DEPTH][m] = k < terms && m0 + m < out_c ? w[w_off + at] : 0.0f;
-        }
-        for (int i = mine; i < DEPTH; i += APART) {
-            const int  iy = iy0 + ty * dilation, ix = ix0 + tx * dilation;
-            const bool inside = pixel < pixels && c < in_c && taps > 0 && iy >= 0 && iy < H && ix >= 0 && ix < W;
-            b[i][item % TN] = inside ? xn[((size_t)c * H + iy) * W + ix] : 0.0f;
-            for (int s = 0; s < APART; s++)
-                if (++tx >= taps_x) {
-                    tx = 0;
-                    if (++ty >= taps_y) {
-                        ty = 0;
-                        c++;
+    __local float4 slab_a[2][DEPTH * TM / 4], slab_b[2][DEPTH * TN / 4];
+    const int tx = (int)get_local_id(0), ty = (int)get_local_id(1), item = ty * WG + tx, map = rows * cols;
+    const int m0 = (int)get_group_id(1) * TM, p0 = (int)get_group_id(0) * TN, mine = item / (TN / PIXELS);
+    const int slice = (int)get_group_id(2), first = slice * each, last = min(first + each, slabs);
+    int    iy[PIXELS], ix[PIXELS];
+    size_t start[PIXELS];
+    UNROLL for (int j = 0; j < PIXELS; j++) {
+        const int p = p0 + item % (TN / PIXELS) + j * ITEMS, n = p / map, q = p % map;
+        iy[j]    = p < pixels ? q / cols * stride - top : -(1 << 28);      /* beyond any map: reads as zero */
+        ix[j]    = q % cols * stride - left;
+        start[j] = (size_t)n * in_c * H * W;
+    }
+    const int taps = max(taps_y * taps_x, 1);
+    int c = first / taps * DEPTH + mine * FETCHES, t = first % taps / max(taps_x, 1), u = first % taps % max(taps_x, 1);
+    __global const float *panel = w + w_off + (size_t)first * DEPTH * w_pitch + m0;
+    float4 sum[RM][STRIPS_N], next_a[PANELS];
+    float  next_b[PIXELS][FETCHES];
+    clear(sum);
+#define FETCH()                                                                                               \
+    do {                                                                                                      \
+        UNROLL for (int i = 0; i < PANELS; i++) {                                                             \
+            const int v = item + i * ITEMS;                                                                   \
+            if (TM * DEPTH / 4 % ITEMS == 0 || v < TM * DEPTH / 4)                                            \
+                next_a[i] = vload4(0, panel + (size_t)(v / (TM / 4)) * w_pitch + v % (TM / 4) * 4);           \
+        }                                                                                                     \
+        UNROLL for (int j = 0; j < PIXELS; j++) {                                                             \
+            const int  qy = iy[j] + t * dilation, qx = ix[j] + u * dilation;                                  \
+            const bool inside = qy >= 0 && qy < H && qx >= 0 && qx < W;                                       \
+            __global const float *from = x + x_off + (inside ? start[j] + (size_t)(c * H + qy) * W + qx : 0); \
+            UNROLL for (int i = 0; i < FETCHES; i++)                                                          \
+                next_b[j][i] = inside && c + i < in_c ? from[(size_t)i * H * W] : 0.0f;                       \
+        }                                                                                                     \
+        panel += (size_t)DEPTH * w_pitch;                                                                     \
+        if (++u == taps_x) {                                                                                  \
+            u = 0;                                                                                            \
+            if (++t == taps_y) {                                                                              \
+                t = 0;                                                                                        \
+                c += DEPTH;                                                                                   \
+            }                                                                                                 \
+        }                                                                                                     \
+    } while (0)
+#define STORE(half)                                                                                           \
+    do {                                                                                                      \
+        UNROLL for (int i = 0; i < PANELS; i++)                                                               \
+            if (TM * DEPTH / 4 % ITEMS == 0 || item + i * ITEMS < TM * DEPTH / 4)                             \
+                slab_a[half][item + i * ITEMS] = next_a[i];                                                   \
+        UNROLL for (int j = 0; j < PIXELS; j++)                                                               \
+            UNROLL for (int i = 0; i < FETCHES; i++)                                                          \
+                ((__local float *)slab_b[half])[(mine * FETCHES + i) * TN + item % (TN / PIXELS) + j * ITEMS] = \
+                    next_b[j][i];                                                                             \
+    } while (0)
+    if (first < last) {
+        FETCH();
+        STORE(0);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int k = first, done = 0; k == first || k < last; k++) {
+        if (k + 1 < last)
+            FETCH();
+        if (k < last)
+            multiply(sum, slab_a[(k - first) & 1], slab_b[(k - first) & 1], tx, ty);
+        if (k + 1 < last)
+            STORE((k + 1 - first) & 1);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if ((k + 1 - first) % FLUSH != 0 && k + 1 < last)
+            continue;
+        UNROLL for (int s = 0; s < STRIPS_N; s++)
+            for (int i = 0; i < 4; i++) {
+                const int p = p0 + COLUMN(s, tx) + i, q = p % map;
+                const size_t n = (size_t)(p / map) * get_num_groups(2) + slice;
+                __global float *to = y + y_off + n * out_c * YH * YW + (size_t)(q / cols * out_stride + row0) * YW +
+                                     q % cols * out_stride + col0;
+                UNROLL for (int r = 0; r < RM; r++) {
+                    const int m = m0 + ROW(r, ty);
+                    if (p < pixels && m < out_c) {
+                        const float v = i == 0 ? sum[r][s].x : i == 1 ? sum[r][s].y : i == 2 ? sum[r][s].z : sum[r][s].w;
+                        to[(size_t)m * YH * YW] = v + (done ? to[(size_t)m * YH * YW] : has_bias ? bias[b_off + m] : 0.0f);
                     }
                 }
-        }
-        barrier(CLK_LOCAL_MEM_FENCE);
-        multiply(acc, a, b, row, column);
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (step % FLUSH != FLUSH - 1 && k0 + DEPTH < terms)
-            continue;
-#pragma unroll
-        for (int j = 0; j < NN; j++) {
-            const int p = p0 + column + j * SIDE, q = p % map;
-            __global float *to = y + y_off + (size_t)(p / map) * out_c * YH * YW +
-                                 (size_t)(q / cols * out_stride + row0) * YW + q % cols * out_stride + col0;
-#pragma unroll
-            for (int i = 0; i < MM; i++) {
-                const int m = m0 + row + i * SIDE;
-                if (p < pixels && m < out_c) {
-                    const float before = step < FLUSH ? (has_bias ? bias[b_off + m] : 0.0f) : to[(size_t)m * YH * YW];
-                    to[(size_t)m * YH * YW] = before + acc[i][j];
-                }
             }
-        }
-        clear(acc);
+        done = 1;
+        clear(sum);
     }
 }

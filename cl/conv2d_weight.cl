@@ -1,72 +1,88 @@
 /* conv2d_weight.cl: gradient of a convolution for its weight, on plain maps: rows of the tile are output channels,
  * columns are (input channel, tap y, tap x), terms are pixels of all samples; chunk z takes the terms z run .. and
- * writes part [chunks][O][I kh kw] (the gradient itself with one chunk). */
-#include "common/conv2d_tile.cl"
+ * writes part [chunks][O][I kh kw] (the gradient itself with one chunk). Slabs are fetched and sums added up as in
+ * conv2d.cl. */
+#define PITCH_A (TM + 4)
+#define PITCH_B (TN + 4)
+#include "common/product.cl"
+#define FLUSH   (2048 / DEPTH)
+#define APART   (ITEMS / DEPTH)          /* rows or columns between those that an item fetches */
+#define MINE_A  (TM / APART)
+#define MINE_B  (TN / APART)
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(WG, WG1, 1)))
 void conv2d_weight(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off,
                    __global float *part, ulong part_off, int I, int H, int W, int O, int OH, int OW,
                    int taps_y, int taps_x, int stride, int dilation, int top, int left, int columns, int terms,
                    int run)
 {
-    __local float a[DEPTH][TM + 1], b[DEPTH][TN];
-    const int item = (int)get_local_id(0), m0 = (int)get_group_id(1) * TM, t0 = (int)get_group_id(0) * TN,
-              map = OH * OW;
-    const int row = item / SIDE, column = item % SIDE, first = (int)get_group_id(2) * run,
-              last = min(first + run, terms);
-    const int t = t0 + item % TN, c = t / (taps_y * taps_x), mine = item / TN;
-    const int dy0 = t / taps_x % taps_y * dilation - top, dx0 = t % taps_x * dilation - left;
-    __global float *sum = part + part_off + (size_t)get_group_id(2) * O * columns;
-    int n = (first + mine) / map, r = (first + mine) % map / OW, q = (first + mine) % map % OW;
-    float acc[MM][NN];
-    clear(acc);
-    for (int k0 = first, step = 0; k0 < last; k0 += DEPTH, step++) {
-        const int k = k0 + item % DEPTH, kn = k / map;
-        for (int i = 0; i < COPIES; i++) {
-            const int m = item / DEPTH + i * (ITEMS / DEPTH);
-            const size_t at = ((size_t)kn * O + m0 + m) * map + k % map;
-            a[item % DEPTH][m] = k < last && m0 + m < O ? dy[dy_off + at] : 0.0f;
-        }
-        for (int i = mine; i < DEPTH; i += APART) {
-            const int  iy = r * stride + dy0, ix = q * stride + dx0;
-            const bool inside = k0 + i < last && t < columns && iy >= 0 && iy < H && ix >= 0 && ix < W;
-            b[i][item % TN] = inside ? x[x_off + (((size_t)n * I + c) * H + iy) * W + ix] : 0.0f;
-            for (int s = 0; s < APART; s++)
-                if (++q >= OW) {
-                    q = 0;
-                    if (++r >= OH) {
-                        r = 0;
-                        n++;
-                    }
-                }
-        }
-        barrier(CLK_LOCAL_MEM_FENCE);
-        multiply(acc, a, b, row, column);
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (step % FLUSH != FLUSH - 1 && k0 + DEPTH < last)
-            continue;
-#pragma unroll
-        for (int j = 0; j < NN; j++) {
-            const int at = t0 + column + j * SIDE;
-            __global float *to = sum + (size_t)(m0 + row) * columns + at;
-#pragma unroll
-            for (int i = 0; i < MM; i++, to += (size_t)SIDE * columns)
-                if (m0 + row + i * SIDE < O && at < columns)
-                    *to = acc[i][j] + (step < FLUSH ? 0.0f : *to);
-        }
-        clear(acc);
+    __local float4 slab_a[2][DEPTH * PITCH_A / 4], slab_b[2][DEPTH * PITCH_B / 4];
+    const int tx = (int)get_local_id(0), ty = (int)get_local_id(1), item = ty * WG + tx, map = OH * OW;
+    const int m0 = (int)get_group_id(1) * TM, t0 = (int)get_group_id(0) * TN, lane = item % DEPTH, mine = item / DEPTH;
+    const int first = (int)get_group_id(2) * run, last = min(first + run, terms);
+    int k = first + lane, n = k / map, r = k % map / OW, q = k % map % OW;
+    int start[MINE_B], dy0[MINE_B], dx0[MINE_B];
+    UNROLL for (int i = 0; i < MINE_B; i++) {
+        const int t = t0 + mine + i * APART;
+        start[i] = t / (taps_y * taps_x) * H * W;
+        dy0[i]   = t < columns ? t / taps_x % taps_y * dilation - top : -(1 << 28);      /* beyond any map */
+        dx0[i]   = t % taps_x * dilation - left;
     }
-}
-
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void conv2d_weight_sum(__global const float *part, ulong part_off, __global float *dw, ulong dw_off, ulong count,
-                       int chunks)
-{
-    const size_t i = get_global_id(0);
-    float        s = 0.0f;
-    if (i >= count)
-        return;
-    for (int c = 0; c < chunks; c++)
-        s += part[part_off + c * count + i];
-    dw[dw_off + i] = s;
+    float4 sum[RM][STRIPS_N];
+    float  next_a[MINE_A], next_b[MINE_B];
+    clear(sum);
+#define FETCH()                                                                                               \
+    do {                                                                                                      \
+        __global const float *from_a = dy + dy_off + ((size_t)n * O + m0 + mine) * map + r * OW + q;          \
+        __global const float *from_b = x + x_off + (size_t)n * I * H * W;                                     \
+        UNROLL for (int i = 0; i < MINE_A; i++)                                                               \
+            next_a[i] = k < last && m0 + mine + i * APART < O ? from_a[(size_t)i * APART * map] : 0.0f;       \
+        UNROLL for (int i = 0; i < MINE_B; i++) {                                                             \
+            const int  iy = r * stride + dy0[i], ix = q * stride + dx0[i];                                    \
+            const bool inside = k < last && iy >= 0 && iy < H && ix >= 0 && ix < W;                           \
+            next_b[i] = inside ? from_b[start[i] + iy * W + ix] : 0.0f;                                       \
+        }                                                                                                     \
+        k += DEPTH;                                                                                           \
+        q += DEPTH;                                                                                           \
+        while (q >= OW) {                                                                                     \
+            q -= OW;                                                                                          \
+            if (++r >= OH) {                                                                                  \
+                r = 0;                                                                                        \
+                n++;                                                                                          \
+            }                                                                                                 \
+        }                                                                                                     \
+    } while (0)
+#define STORE(half)                                                                                           \
+    do {                                                                                                      \
+        UNROLL for (int i = 0; i < MINE_A; i++)                                                               \
+            ((__local float *)slab_a[half])[lane * PITCH_A + mine + i * APART] = next_a[i];                   \
+        UNROLL for (int i = 0; i < MINE_B; i++)                                                               \
+            ((__local float *)slab_b[half])[lane * PITCH_B + mine + i * APART] = next_b[i];                   \
+    } while (0)
+    FETCH();
+    STORE(0);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    __global float *to = part + part_off + (size_t)get_group_id(2) * O * columns;
+    for (int k0 = first, slab = 0; k0 < last; k0 += DEPTH, slab++) {
+        const bool is_last = k0 + DEPTH >= last;
+        if (!is_last)
+            FETCH();
+        multiply(sum, slab_a[slab & 1], slab_b[slab & 1], tx, ty);
+        if (!is_last)
+            STORE((slab + 1) & 1);
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if ((slab + 1) % FLUSH != 0 && !is_last)
+            continue;
+        UNROLL for (int r4 = 0; r4 < RM; r4++)
+            UNROLL for (int s = 0; s < STRIPS_N; s++) {
+                const int   m = m0 + ROW(r4, ty), t = t0 + COLUMN(s, tx);
+                const float v[4] = { sum[r4][s].x, sum[r4][s].y, sum[r4][s].z, sum[r4][s].w };
+                UNROLL for (int i = 0; i < 4; i++)
+                    if (m < O && t + i < columns) {
+                        __global float *at = to + (size_t)m * columns + t + i;
+                        *at = v[i] + (slab < FLUSH ? 0.0f : *at);
+                    }
+            }
+        clear(sum);
+    }
 }

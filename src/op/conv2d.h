@@ -57,14 +57,15 @@ diffad_status conv2d_im2col_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_im2col_dx_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_im2col_dw_emit(diffad_emit *e, const diffad_node *n);
 
-/* Helpers of the CPU ways (conv2d_blocked.c). */
+/* Helpers (conv2d_blocked.c). */
 enum { CONV2D_LANES = 16 };
 
 /* Packs w as [lane blocks][inner / inner_block][taps y][taps x][inner_block][16 vectors]; zero where a block is not
  * full. `by_output`: lanes run over output channels and `inner` over input channels, or the other way round. */
 diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, bool by_output,
                           int64_t vectors, int64_t inner_block, int32_t *mem);
-/* Map, packed weight, bias and result as arguments of a launch. */
+/* Map, packed weight and bias as arguments of a launch; and the result after them. */
+void conv2d_add_inputs(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed);
 void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed);
 /* Work units per group so that each compute unit gets about eight equal groups, `others` groups in other directions. */
 int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others);

@@ -83,7 +83,7 @@ static void add_packed(diffad_launch *l, const diffad_emit *e, const conv2d_phas
         diffad_launch_mem(l, packed, 0, DIFFAD_READ);
 }
 
-void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed)
+void conv2d_add_inputs(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed)
 {
     diffad_emit_in(l, e, p->input);
     add_packed(l, e, p, packed);
@@ -91,6 +91,11 @@ void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_ph
         diffad_emit_in(l, e, p->bias);
     else
         add_packed(l, e, p, packed);     /* in its place, not read */
+}
+
+void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed)
+{
+    conv2d_add_inputs(l, e, p, packed);
     diffad_emit_out_updated(l, e, 0);
 }
 
