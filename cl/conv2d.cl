@@ -2,12 +2,10 @@
  * gathered on the fly. One phase of src/op/conv2d.h: rows of the tile are output channels, columns are pixels of all
  * samples, terms are (block of DEPTH input channels, tap y, tap x, channel); weights come packed in that order
  * (conv2d_pack_rows.cl). Slice z takes `each` slabs from z each on; with several slices y is their partial sums
- * [N][slices][out_c][YH][YW]. The next slab is fetched to registers while the present one is used. After FLUSH slabs
- * the sums are added up in memory: two levels keep long sums accurate. */
+ * [N][slices][out_c][YH][YW]. The next slab is fetched to registers while the present one is used. */
 #define PITCH_A TM
 #define PITCH_B TN
 #include "common/product.cl"
-#define FLUSH   (2048 / DEPTH)
 #define PIXELS  (TN > ITEMS ? TN / ITEMS : 1)             /* columns that an item fetches */
 #define SHARING (TN > ITEMS ? 1 : ITEMS / TN)             /* items that fetch the same column */
 #define FETCHES (DEPTH / SHARING)                         /* terms of a column that an item fetches */
@@ -76,31 +74,26 @@ void conv2d_phase(__global const float *x, ulong x_off, __global const float *w,
         STORE(0);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int k = first, done = 0; k == first || k < last; k++) {
-        if (k + 1 < last)
+    for (int k = 0; k < last - first; k++) {
+        const bool is_last = first + k + 1 >= last;
+        if (!is_last)
             FETCH();
-        if (k < last)
-            multiply(sum, slab_a[(k - first) & 1], slab_b[(k - first) & 1], tx, ty);
-        if (k + 1 < last)
-            STORE((k + 1 - first) & 1);
+        multiply(sum, slab_a[k & 1], slab_b[k & 1], tx, ty);
+        if (!is_last)
+            STORE((k + 1) & 1);
         barrier(CLK_LOCAL_MEM_FENCE);
-        if ((k + 1 - first) % FLUSH != 0 && k + 1 < last)
-            continue;
-        UNROLL for (int s = 0; s < STRIPS_N; s++)
-            for (int i = 0; i < 4; i++) {
-                const int p = p0 + COLUMN(s, tx) + i, q = p % map;
-                const size_t n = (size_t)(p / map) * get_num_groups(2) + slice;
-                __global float *to = y + y_off + n * out_c * YH * YW + (size_t)(q / cols * out_stride + row0) * YW +
-                                     q % cols * out_stride + col0;
-                UNROLL for (int r = 0; r < RM; r++) {
-                    const int m = m0 + ROW(r, ty);
-                    if (p < pixels && m < out_c) {
-                        const float v = i == 0 ? sum[r][s].x : i == 1 ? sum[r][s].y : i == 2 ? sum[r][s].z : sum[r][s].w;
-                        to[(size_t)m * YH * YW] = v + (done ? to[(size_t)m * YH * YW] : has_bias ? bias[b_off + m] : 0.0f);
-                    }
-                }
-            }
-        done = 1;
-        clear(sum);
     }
+    UNROLL for (int s = 0; s < STRIPS_N; s++)
+        UNROLL for (int i = 0; i < 4; i++) {
+            const int p = p0 + COLUMN(s, tx) + i, q = p % map;
+            const size_t n = (size_t)(p / map) * get_num_groups(2) + slice;
+            __global float *to = y + y_off + n * out_c * YH * YW + (size_t)(q / cols * out_stride + row0) * YW +
+                                 q % cols * out_stride + col0;
+            UNROLL for (int r = 0; r < RM; r++) {
+                const int   m = m0 + ROW(r, ty);
+                const float v = i == 0 ? sum[r][s].x : i == 1 ? sum[r][s].y : i == 2 ? sum[r][s].z : sum[r][s].w;
+                if (p < pixels && m < out_c)
+                    to[(size_t)m * YH * YW] = v + (has_bias ? bias[b_off + m] : 0.0f);
+            }
+        }
 }

@@ -1,11 +1,9 @@
 /* conv2d_weight.cl: gradient of a convolution for its weight, on plain maps: rows of the tile are output channels,
  * columns are (input channel, tap y, tap x), terms are pixels of all samples; chunk z takes the terms z run .. and
- * writes part [chunks][O][I kh kw] (the gradient itself with one chunk). Slabs are fetched and sums added up as in
- * conv2d.cl. */
+ * writes part [chunks][O][I kh kw] (the gradient itself with one chunk). Slabs are fetched as in conv2d.cl. */
 #define PITCH_A (TM + 4)
 #define PITCH_B (TN + 4)
 #include "common/product.cl"
-#define FLUSH   (2048 / DEPTH)
 #define APART   (ITEMS / DEPTH)          /* rows or columns between those that an item fetches */
 #define MINE_A  (TM / APART)
 #define MINE_B  (TN / APART)
@@ -62,7 +60,6 @@ void conv2d_weight(__global const float *x, ulong x_off, __global const float *d
     FETCH();
     STORE(0);
     barrier(CLK_LOCAL_MEM_FENCE);
-    __global float *to = part + part_off + (size_t)get_group_id(2) * O * columns;
     for (int k0 = first, slab = 0; k0 < last; k0 += DEPTH, slab++) {
         const bool is_last = k0 + DEPTH >= last;
         if (!is_last)
@@ -71,18 +68,14 @@ void conv2d_weight(__global const float *x, ulong x_off, __global const float *d
         if (!is_last)
             STORE((slab + 1) & 1);
         barrier(CLK_LOCAL_MEM_FENCE);
-        if ((slab + 1) % FLUSH != 0 && !is_last)
-            continue;
-        UNROLL for (int r4 = 0; r4 < RM; r4++)
-            UNROLL for (int s = 0; s < STRIPS_N; s++) {
-                const int   m = m0 + ROW(r4, ty), t = t0 + COLUMN(s, tx);
-                const float v[4] = { sum[r4][s].x, sum[r4][s].y, sum[r4][s].z, sum[r4][s].w };
-                UNROLL for (int i = 0; i < 4; i++)
-                    if (m < O && t + i < columns) {
-                        __global float *at = to + (size_t)m * columns + t + i;
-                        *at = v[i] + (slab < FLUSH ? 0.0f : *at);
-                    }
-            }
-        clear(sum);
     }
+    __global float *to = part + part_off + (size_t)get_group_id(2) * O * columns;
+    UNROLL for (int j = 0; j < RM; j++)
+        UNROLL for (int s = 0; s < STRIPS_N; s++) {
+            const int   m = m0 + ROW(j, ty), t = t0 + COLUMN(s, tx);
+            const float v[4] = { sum[j][s].x, sum[j][s].y, sum[j][s].z, sum[j][s].w };
+            UNROLL for (int i = 0; i < 4; i++)
+                if (m < O && t + i < columns)
+                    to[(size_t)m * columns + t + i] = v[i];
+        }
 }

@@ -1,29 +1,18 @@
-/* gemm_tile.cl: C = alpha op(A) op(B) + beta C + bias. A work-group of WG x WG1 items computes a tile of TM x TN
- * elements from slabs of DEPTH in local memory; each item holds R x R sums: strips of four, WG x 4 elements apart, so
- * that neighbours read neighbouring words. The next slab is fetched to registers while the present one is used. TA: A
+/* gemm_tile.cl: C = alpha op(A) op(B) + beta C + bias. A work-group computes a tile of TM x TN elements from slabs of
+ * DEPTH in local memory (common/product.cl). The next slab is fetched to registers while the present one is used. TA: A
  * is [K,M]; TB: B is [N,K]. K may be cut into `slices` of `chain`: then C is [batch][slices][M][N] of partial sums
  * (gemm_epilogue.cl adds them). */
-#ifndef R
-#define R 8
-#endif
-#ifndef DEPTH
-#define DEPTH 16
-#endif
 #ifndef TA
 #define TA 0
 #endif
 #ifndef TB
 #define TB 0
 #endif
-#define TM     (WG1 * R)
-#define TN     (WG * R)
 #define PITCH_A (TM + 4)
 #define PITCH_B (TN + 4)
-#define ITEMS  (WG * WG1)
+#include "common/product.cl"
 #define LOADS_A (TM * DEPTH / ITEMS)
 #define LOADS_B (TN * DEPTH / ITEMS)
-#define STRIPS (R / 4)
-#define UNROLL __attribute__((opencl_unroll_hint))
 
 /* Consecutive items read consecutive words: along the side that is contiguous in memory. */
 #define A_ROW(i) (TA ? (i) % TM : (i) / DEPTH)
@@ -53,8 +42,7 @@ void gemm_tile(__global const float *a, ulong a_off, __global const float *b, ul
                ulong a_stride, ulong b_stride, ulong c_stride, int slices, int chain, float alpha, int beta,
                int bias_kind)
 {
-    __local float4 slab_a[DEPTH * PITCH_A / 4], slab_b[DEPTH * PITCH_B / 4];
-    __local float *la = (__local float *)slab_a, *lb = (__local float *)slab_b;
+    __local float4 slab_a[2][DEPTH * PITCH_A / 4], slab_b[2][DEPTH * PITCH_B / 4];
     const int tx = (int)get_local_id(0), ty = (int)get_local_id(1), item = ty * WG + tx;
     const int n0 = (int)get_group_id(0) * TN, m0 = (int)get_group_id(1) * TM;
     const size_t z = get_global_id(2), batch = z / slices;
@@ -62,45 +50,38 @@ void gemm_tile(__global const float *a, ulong a_off, __global const float *b, ul
     a += a_off + batch * a_stride;
     b += b_off + batch * b_stride;
     c += c_off + z * c_stride;
-    float4 sum[R][STRIPS];
+    float4 sum[RM][STRIPS_N];
     float  next_a[LOADS_A], next_b[LOADS_B];
-    UNROLL for (int r = 0; r < R; r++)
-        UNROLL for (int s = 0; s < STRIPS; s++)
-            sum[r][s] = (float4)(0.0f);
+    clear(sum);
+#define STORE(half)                                                                                           \
+    do {                                                                                                      \
+        __local float *la = (__local float *)slab_a[half], *lb = (__local float *)slab_b[half];               \
+        UNROLL for (int i = 0; i < LOADS_A; i++)                                                              \
+            la[A_K(item + i * ITEMS) * PITCH_A + A_ROW(item + i * ITEMS)] = next_a[i];                        \
+        UNROLL for (int i = 0; i < LOADS_B; i++)                                                              \
+            lb[B_K(item + i * ITEMS) * PITCH_B + B_COL(item + i * ITEMS)] = next_b[i];                        \
+    } while (0)
     fetch_a(next_a, a, lda, m0, M, k0, k1, item);
     fetch_b(next_b, b, ldb, n0, N, k0, k1, item);
-    for (int k = k0; k < k1; k += DEPTH) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        UNROLL for (int i = 0; i < LOADS_A; i++)
-            la[A_K(item + i * ITEMS) * PITCH_A + A_ROW(item + i * ITEMS)] = next_a[i];
-        UNROLL for (int i = 0; i < LOADS_B; i++)
-            lb[B_K(item + i * ITEMS) * PITCH_B + B_COL(item + i * ITEMS)] = next_b[i];
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (k + DEPTH < k1) {
+    STORE(0);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (int k = k0, slab = 0; k < k1; k += DEPTH, slab++) {
+        const bool is_last = k + DEPTH >= k1;
+        if (!is_last) {
             fetch_a(next_a, a, lda, m0, M, k + DEPTH, k1, item);
             fetch_b(next_b, b, ldb, n0, N, k + DEPTH, k1, item);
         }
-        for (int j = 0; j < DEPTH; j++) {
-            float4 va[STRIPS], vb[STRIPS];
-            UNROLL for (int s = 0; s < STRIPS; s++) {
-                va[s] = slab_a[j * (PITCH_A / 4) + s * WG1 + ty];
-                vb[s] = slab_b[j * (PITCH_B / 4) + s * WG + tx];
-            }
-            UNROLL for (int s = 0; s < STRIPS; s++)
-                UNROLL for (int t = 0; t < STRIPS; t++) {
-                    sum[s * 4 + 0][t] = va[s].x * vb[t] + sum[s * 4 + 0][t];
-                    sum[s * 4 + 1][t] = va[s].y * vb[t] + sum[s * 4 + 1][t];
-                    sum[s * 4 + 2][t] = va[s].z * vb[t] + sum[s * 4 + 2][t];
-                    sum[s * 4 + 3][t] = va[s].w * vb[t] + sum[s * 4 + 3][t];
-                }
-        }
+        multiply(sum, slab_a[slab & 1], slab_b[slab & 1], tx, ty);
+        if (!is_last)
+            STORE((slab + 1) & 1);
+        barrier(CLK_LOCAL_MEM_FENCE);
     }
-    UNROLL for (int r = 0; r < R; r++) {
-        const int m = m0 + r / 4 * WG1 * 4 + ty * 4 + r % 4;
-        UNROLL for (int s = 0; s < STRIPS; s++) {
+    UNROLL for (int r = 0; r < RM; r++) {
+        const int m = m0 + ROW(r, ty);
+        UNROLL for (int s = 0; s < STRIPS_N; s++) {
             const float part[4] = { sum[r][s].x, sum[r][s].y, sum[r][s].z, sum[r][s].w };
             UNROLL for (int i = 0; i < 4; i++) {
-                const int n = n0 + s * WG * 4 + tx * 4 + i;
+                const int n = n0 + COLUMN(s, tx) + i;
                 if (m < M && n < N) {
                     __global float *to = c + (size_t)m * ldc + n;
                     float v = part[i] * alpha + (beta ? *to : 0.0f);

@@ -140,28 +140,27 @@ diffad_status diffad_gemm_cpu(const diffad_gemm_sink *sink, const diffad_caps *c
 
 /* ---- tile ---- */
 
-enum { TILE_DEPTH = 16, TILE_CHAIN = 2048 };      /* deepest slab; longest sum in one float */
+enum { TILE_DEPTH = 8, TILE_CHAIN = 2048 };      /* terms of a slab, as in common/product.cl; longest sum in one float */
 
-/* SIDE x SIDE work-items, each with R x R elements, over slabs of `depth` (with R 8, a depth of 16 takes 254
- * registers on sm_80, 8 takes 192). */
-typedef struct tile { int64_t side, r, depth, tile, slices, chain; } tile;
+/* SIDE x SIDE work-items, each with R x R elements. */
+typedef struct tile { int64_t side, r, tile, slices, chain; } tile;
 
 static int64_t groups_of(const diffad_gemm *g, int64_t t)
 {
     return diffad_ceil_div(g->m, t) * diffad_ceil_div(g->n, t) * g->batch;
 }
-static int64_t local_bytes(const tile *t) { return 2 * t->depth * (t->tile + 4) * (int64_t)sizeof(float); }
+static int64_t local_bytes(const tile *t) { return 4 * TILE_DEPTH * (t->tile + 4) * (int64_t)sizeof(float); }
 
 /* The largest tile that still gives each compute unit two work-groups; where even the smallest does not, and K is long,
  * K is cut into slices whose partial sums are added in order afterwards. */
 static tile pick_tile(const diffad_caps *caps, const diffad_gemm *g)
 {
     const int64_t busy = 2 * (int64_t)most(caps->plan_units, 1);
-    tile t = { 8, 4, 16, 32, 1, g->k };
-    if (caps->max_group >= 256 && groups_of(g, 128) >= busy)
-        t = (tile){ 16, 8, 8, 128, 1, g->k };
+    tile t = { 8, 4, 32, 1, g->k };
+    if (caps->max_group >= 256 && caps->local_mem > 17 << 10 && groups_of(g, 128) >= busy)
+        t = (tile){ 16, 8, 128, 1, g->k };
     else if (groups_of(g, 64) >= busy)
-        t = (tile){ 8, 8, 8, 64, 1, g->k };
+        t = (tile){ 8, 8, 64, 1, g->k };
     const int64_t groups = groups_of(g, t.tile);
     if (groups < busy && g->k >= 512)
         t.slices = least(diffad_ceil_div(busy, groups), g->k / 256);
@@ -182,8 +181,8 @@ static diffad_status add_tile(const diffad_gemm_sink *sink, const tile *t, const
     diffad_launch_items(&l, diffad_ceil_div(g->n, t->tile) * t->side, diffad_ceil_div(g->m, t->tile) * t->side,
                         g->batch * t->slices);
     diffad_launch_group(&l, t->side, t->side, 1);
-    diffad_launch_def(&l, "R", t->r);
-    diffad_launch_def(&l, "DEPTH", t->depth);
+    diffad_launch_def(&l, "RM", t->r);
+    diffad_launch_def(&l, "RN", t->r);
     diffad_launch_def(&l, "TA", g->transpose_a);
     diffad_launch_def(&l, "TB", g->transpose_b);
     diffad_launch_local(&l, local_bytes(t));

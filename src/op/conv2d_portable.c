@@ -8,6 +8,7 @@
 enum {
     DEPTH      = 8,             /* terms of a slab, as in common/product.cl */
     LEAST_RUN  = 32,            /* slabs a slice sums at least: fewer do not pay for adding the slices up */
+    MOST_RUN   = 1024,          /* slabs that one float sums up */
     MOST_SLICE = 64,
     MOST_PART  = 16 << 20       /* floats of partial sums */
 };
@@ -34,6 +35,8 @@ static int64_t slices_of(const diffad_caps *caps, int64_t groups, int64_t slabs,
         slices = slabs / LEAST_RUN;
     if (slices > MOST_SLICE)
         slices = MOST_SLICE;
+    if (slices < diffad_ceil_div(slabs, MOST_RUN))
+        slices = diffad_ceil_div(slabs, MOST_RUN);
     if (slices > MOST_PART / results)
         slices = MOST_PART / results;
     return slices > 1 ? slices : 1;
