@@ -41,12 +41,12 @@ int cli_bench_train(cli *c, const char *model, const char *scale, int repeat);
 
 typedef struct cli_pytorch {
     int     pid, to, from;               /* pipes */
-    char    version[64];
+    char    version[64], device[96], layout[32];
     int     threads;
     int64_t parameters, peak_rss;        /* bytes */
 } cli_pytorch;
-/* description: JSON of diffad_config_to_json. Fails with USAGE when python3 with torch is not there. */
-diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads);
+/* description: JSON of diffad_config_to_json; on_cpu: else on the GPU that PyTorch sees. Fails with USAGE when python3 with torch is not there. */
+diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads, bool on_cpu);
 diffad_status cli_pytorch_run(cli_pytorch *p, double *seconds);
 void          cli_pytorch_end(cli_pytorch *p);       /* fills peak_rss */
 

@@ -28,14 +28,20 @@ static json_t *read_line(const cli_pytorch *p)
     return json_loadb(line, n, 0, NULL);
 }
 
+static void copy_text(const json_t *row, const char *key, char *to, size_t size)
+{
+    const char *text = json_string_value(json_object_get(row, key));
+    snprintf(to, size, "%s", text ? text : "");
+}
+
 static bool tell(const cli_pytorch *p, const char *word)
 {
     const size_t n = strlen(word);
     return write(p->to, word, n) == (ssize_t)n;
 }
 
-static void run_python(const char *script, const char *description, int steps, int threads, const int *in,
-                       const int *out)
+static void run_python(const char *script, const char *description, int steps, int threads, bool on_cpu,
+                       const int *in, const int *out)
 {
     char        s[16], t[16];
     const char *python = getenv("DIFFAD_PYTHON");
@@ -50,11 +56,11 @@ static void run_python(const char *script, const char *description, int steps, i
         close(out[i]);
     }
     signal(SIGPIPE, SIG_DFL);
-    execlp(python, python, script, description, s, t, (char *)NULL);
+    execlp(python, python, script, description, s, t, on_cpu ? "cpu" : "gpu", (char *)NULL);
     _exit(127);
 }
 
-diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads)
+diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads, bool on_cpu)
 {
     const char *script = DIFFAD_SOURCE_DIR "/tools/pytorch/bench_detect.py";
     int         in[2], out[2];
@@ -70,18 +76,19 @@ diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int ste
     fflush(stdout);
     p->pid = fork();
     if (p->pid == 0)
-        run_python(script, description, steps, threads, in, out);
+        run_python(script, description, steps, threads, on_cpu, in, out);
     close(in[0]);
     close(out[1]);
     p->to   = in[1];
     p->from = out[0];
     json_t     *ready   = p->pid > 0 ? read_line(p) : NULL;
-    const char *version = json_string_value(json_object_get(ready, "torch"));
-    snprintf(p->version, sizeof p->version, "%s", version ? version : "");
+    copy_text(ready, "torch", p->version, sizeof p->version);
+    copy_text(ready, "device", p->device, sizeof p->device);
+    copy_text(ready, "layout", p->layout, sizeof p->layout);
     p->threads    = (int)json_integer_value(json_object_get(ready, "threads"));
     p->parameters = (int64_t)json_integer_value(json_object_get(ready, "parameters"));
     json_decref(ready);
-    if (version)
+    if (p->version[0])
         return DIFFAD_OK;
     cli_pytorch_end(p);
     DIFFAD_FAIL(

@@ -3,6 +3,7 @@
 #include "base/sys.h"
 #include "cli_bench.h"
 #include "diffad/detect.h"
+#include "diffad/plan.h"
 #include "kernel/program.h"
 #include "model/desc.h"
 
@@ -172,7 +173,8 @@ static diffad_status start_pytorch(job *b)
     if (!text)
         return diffad_fail(DIFFAD_ERR_MEMORY, "bench: no host memory");
     const int           steps = diffad_detector_info_of(b->d)->steps;
-    const diffad_status st    = cli_pytorch_start(&b->pytorch, text, steps, b->threads);
+    const diffad_status st    = cli_pytorch_start(&b->pytorch, text, steps, b->threads,
+                                                       diffad_device_caps(b->dev)->kind == DIFFAD_DEVICE_CPU);
     diffad_release(text);
     if (st == DIFFAD_OK && b->pytorch.parameters != diffad_detector_info_of(b->d)->parameters)
         cli_note(b->c, "the PyTorch model has %lld parameters, not %lld: not the same work",
@@ -199,6 +201,17 @@ static diffad_status measure(job *b)
     }
     if (b->has_pytorch)
         cli_pytorch_end(&b->pytorch);
+    return DIFFAD_OK;
+}
+
+static diffad_status write_traces(const job *b)
+{
+    const char *trace = cli_text(b->c, "profile", NULL);
+    char        path[4096];
+    for (int i = 0; trace && i < b->stages; i++) {
+        snprintf(path, sizeof path, "%s.%s", trace, b->stage[i].now.name);
+        DIFFAD_TRY(diffad_plan_trace(b->stage[i].now.plan, path));
+    }
     return DIFFAD_OK;
 }
 
@@ -266,6 +279,8 @@ static void print_json(const job *b)
     if (b->has_pytorch) {
         cli_json_open(&j, "pytorch", '{');
         cli_json_text(&j, "version", b->pytorch.version);
+        cli_json_text(&j, "device", b->pytorch.device);
+        cli_json_text(&j, "layout", b->pytorch.layout);
         cli_json_int(&j, "threads", b->pytorch.threads);
         cli_json_int(&j, "parameters", b->pytorch.parameters);
         cli_sample_json(&j, "ms", &b->pytorch_ms);
@@ -303,8 +318,8 @@ static void print_text(const job *b)
                 b->build_warm);
     if (b->has_pytorch)
         cli_out(
-            "PyTorch %s, %d threads: %.2f ms (%.2f .. %.2f), %s of process memory; %.2f times as long (%.2f .. %.2f)\n",
-            b->pytorch.version, b->pytorch.threads, cli_sample_median(&b->pytorch_ms), cli_sample_min(&b->pytorch_ms),
+            "PyTorch %s on %s, %d threads, %s: %.2f ms (%.2f .. %.2f), %s of process memory; %.2f times as long (%.2f .. %.2f)\n",
+            b->pytorch.version, b->pytorch.device, b->pytorch.threads, b->pytorch.layout, cli_sample_median(&b->pytorch_ms), cli_sample_min(&b->pytorch_ms),
             cli_sample_max(&b->pytorch_ms), cli_bytes_text((double)b->pytorch.peak_rss, host, sizeof host),
             cli_sample_median(&b->ratio), cli_sample_min(&b->ratio), cli_sample_max(&b->ratio));
     for (int i = 0; i < b->stages; i++)
@@ -339,8 +354,10 @@ static int bench_model(cli *c, const char *model)
     }
     if (!cli_has(c, "no-build"))
         measure_builds(&b);
-    const diffad_status st = measure(&b);
+    diffad_status st = measure(&b);
     cli_progress_end();
+    if (st == DIFFAD_OK)
+        st = write_traces(&b);
     const int code = st == DIFFAD_OK ? 0 : cli_fail(st);
     if (code == 0 && c->json)
         print_json(&b);
@@ -371,8 +388,8 @@ static int run(cli *c)
         return cli_usage(c, "--pytorch compares whole detections: model=NAME");
     if (cli_has(c, "train") && (op || cli_has(c, "pytorch")))
         return cli_usage(c, "--train measures steps of a model on its own: not with op= or --pytorch");
-    if (!cli_has(c, "train") && (cli_has(c, "profile") || cli_int(c, "batch", 1) != 1))
-        return cli_usage(c, "--batch and --profile go with --train: a detection takes one picture at a time");
+    if (!cli_has(c, "train") && cli_int(c, "batch", 1) != 1)
+        return cli_usage(c, "--batch goes with --train: a detection takes one picture at a time");
     if (cli_has(c, "profile"))
         setenv("DIFFAD_PROFILE", "1", 1);
     if (cli_has(c, "threads"))
@@ -388,7 +405,7 @@ static const cli_option options[] = {
     { "threads", 0, CLI_INT, "N", 1, 1024, "of a CPU device (PoCL) and of PyTorch" },
     { "train", 0, CLI_FLAG, NULL, 0, 0, "a training step of each stage instead of detections" },
     { "batch", 0, CLI_INT, "N", 1, 4096, "pictures of a training step (default: the description's)" },
-    { "profile", 0, CLI_TEXT, "TRACE.json", 0, 0, "with --train: where a step's time goes, TRACE.json.STAGE for each stage" },
+    { "profile", 0, CLI_TEXT, "TRACE.json", 0, 0, "where the time goes, TRACE.json.STAGE for each stage" },
     { "against", 0, CLI_TEXT, "FILE", 0, 0, "rows that bench --json wrote before: the last of this model beside now's" },
     { "pytorch", 0, CLI_FLAG, NULL, 0, 0,
       "the same work in PyTorch in turn with it, where python3 with torch is there" },

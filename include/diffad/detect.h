@@ -58,7 +58,12 @@ DIFFAD_API diffad_status diffad_detector_planes(diffad_detector *d, const float 
 /* Stages of one detection, for measuring: "encode", "sample", "decode", "segment" (draem: "segment" alone).
  * ms[i] of the last detection when it was measured with diffad_detector_measure (which waits between the stages). */
 enum { DIFFAD_DETECTOR_STAGES = 4 };
-typedef struct diffad_stage_time { const char *name; double ms, gflop; int launches; } diffad_stage_time;
+typedef struct diffad_stage_time {
+    const char *name;
+    double      ms, gflop;
+    int         launches;
+    const struct diffad_plan *plan;      /* of the detector: for diffad_plan_trace */
+} diffad_stage_time;
 DIFFAD_API diffad_status diffad_detector_measure(diffad_detector *d, const float *planes, diffad_stage_time *stages, int *count);
 
 /* ---- evaluation ---- */

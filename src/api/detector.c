@@ -254,7 +254,7 @@ diffad_status diffad_detector_measure(diffad_detector *d, const float *planes, d
                                                       : d->segment.plan;
         const int times = s == STAGE_SAMPLE ? d->latent->n_rows : 1;
         stages[(*count)++] = (diffad_stage_time){ .name = names[s], .ms = (double)(diffad_sys.monotonic_ns() - start) * 1e-6,
-                                                  .gflop = diffad_plan_flops(plan) * 1e-9 * times, .launches = diffad_plan_launches(plan) * times };
+                                                  .gflop = diffad_plan_flops(plan) * 1e-9 * times, .launches = diffad_plan_launches(plan) * times, .plan = plan };
     }
     return DIFFAD_OK;
 }

@@ -116,10 +116,16 @@ diffad_status diffad_plan_trace(const diffad_plan *p, const char *path)
                 continue;
             if (first)
                 origin = start;
+            const diffad_frozen *f = &p->frozen[k];
             diffad_writer_printf(
-                &w, "%s{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":0,\"tid\":0,\"ts\":%.3f,\"dur\":%.3f}",
-                first ? "" : ",\n", p->frozen[k].launch.kernel, p->graph->node[p->step[i].node]->op->name,
-                (double)(start - origin) * 1e-3, (double)(end - start) * 1e-3);
+                &w,
+                "%s{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":0,\"tid\":0,\"ts\":%.3f,\"dur\":%.3f,"
+                "\"args\":{\"node\":%lld,\"items\":\"%llux%llux%llu\",\"group\":\"%llux%llux%llu\",\"node_mflop\":%.3f}}",
+                first ? "" : ",\n", f->launch.kernel, p->graph->node[p->step[i].node]->op->name,
+                (double)(start - origin) * 1e-3, (double)(end - start) * 1e-3, (long long)p->step[i].node,
+                (unsigned long long)f->global[0], (unsigned long long)f->global[1], (unsigned long long)f->global[2],
+                (unsigned long long)f->local[0], (unsigned long long)f->local[1], (unsigned long long)f->local[2],
+                step_cost(p, &p->step[i]).flops * 1e-6);
             first = false;
         }
     diffad_writer_printf(&w, "\n]\n");

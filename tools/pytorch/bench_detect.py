@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """bench_detect.py: a whole detection in PyTorch, the work that `diffad bench --pytorch` compares itself with.
 
-    python3 bench_detect.py DESCRIPTION.json-text SAMPLER_STEPS THREADS
+    python3 bench_detect.py DESCRIPTION.json-text SAMPLER_STEPS THREADS cpu|gpu
 
-Random weights, float32, one picture. Prints a line of JSON when ready; then, for each line "run" on standard input, one
+Random weights, float32 (no TF32), one picture, the faster of both memory layouts. Prints a line of JSON when ready; then, for each line "run" on standard input, one
 with the seconds of a detection (upload of the picture to the map's largest mean); at "end" one with the peak memory.
 """
 import json
@@ -191,7 +191,7 @@ class Unet(nn.Module):
 
     def forward(self, x, t):
         half = self.base // 2
-        w = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
+        w = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
         angle = t.float()[:, None] * w[None]
         emb = self.time(torch.cat([angle.cos(), angle.sin()], 1))
         skips = []
@@ -294,7 +294,7 @@ class Diffad(nn.Module):
         for i in reversed(range(len(self.times))):
             t = self.times[i]
             a, prev = self.abar[t], self.abar[self.times[i - 1]] if i else self.abar[0]
-            eps = self.unet(torch.cat([z, c], 1) if self.has_condition else z, torch.full((z.shape[0],), t))
+            eps = self.unet(torch.cat([z, c], 1) if self.has_condition else z, torch.full((z.shape[0],), t, device=z.device))
             x0 = (z - (1 - a) ** 0.5 * eps) / a ** 0.5
             z = prev ** 0.5 * x0 + (1 - prev) ** 0.5 * eps
         return z
@@ -308,23 +308,58 @@ class Diffad(nn.Module):
         return self.segmenter(torch.cat([rec, mix, x], 1)).softmax(1)[:, 1:]
 
 
+def pick_device(where):
+    if where == "cpu":
+        return torch.device("cpu"), "cpu"
+    if torch.cuda.is_available():       # NVIDIA, and AMD through ROCm
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True
+        return torch.device("cuda"), torch.cuda.get_device_name()
+    if hasattr(torch, "xpu") and torch.xpu.is_available():
+        return torch.device("xpu"), torch.xpu.get_device_name()
+    sys.exit("bench_detect.py: PyTorch sees no GPU")
+
+
+class Bench:
+    """Detections in whichever memory layout is the faster one here."""
+
+    def __init__(self, d, steps, device):
+        h, w = d["image_size"]
+        self.model = (Draem if d["kind"] == "draem" else Diffad)(d, steps).eval().to(device)
+        self.picture = torch.rand(1, d["image_channels"], h, w)
+        self.device, self.layout = device, torch.contiguous_format
+        seconds = {}
+        for layout in (torch.contiguous_format, torch.channels_last):
+            self.layout = layout
+            self.model = self.model.to(memory_format=layout)
+            self.detect()
+            seconds[layout] = min(self.detect()[0] for _ in range(2))
+        self.layout = min(seconds, key=seconds.get)
+        self.model = self.model.to(memory_format=self.layout)
+        self.detect()
+
+    def detect(self):
+        start = time.perf_counter()
+        x = self.picture.to(self.device).to(memory_format=self.layout)
+        score = F.avg_pool2d(self.model(x), 21, stride=1, padding=10).max().item()      # waits for the device
+        return time.perf_counter() - start, score
+
+
 def main():
     d, steps, threads = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    torch.set_num_threads(threads)
+    device, name = pick_device(sys.argv[4])
+    if name == "cpu":
+        torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = (Draem if d["kind"] == "draem" else Diffad)(d, steps).eval()
-    h, w = d["image_size"]
-    picture = torch.rand(1, d["image_channels"], h, w)
     with torch.inference_mode():
-        model(picture)
-        print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(),
-                          "parameters": sum(p.numel() for p in model.parameters())}), flush=True)
+        bench = Bench(d, steps, device)
+        print(json.dumps({"torch": torch.__version__, "device": name, "threads": torch.get_num_threads(),
+                          "layout": str(bench.layout).split(".")[-1],
+                          "parameters": sum(p.numel() for p in bench.model.parameters())}), flush=True)
         for line in sys.stdin:
             if line.strip() == "end":
                 break
-            start = time.perf_counter()
-            score = F.avg_pool2d(model(picture), 21, stride=1, padding=10).max().item()
-            seconds = time.perf_counter() - start
+            seconds, score = bench.detect()
             print(json.dumps({"seconds": seconds, "score": score if math.isfinite(score) else None}), flush=True)
     print(json.dumps({"peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
 
