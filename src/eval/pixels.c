@@ -302,6 +302,10 @@ static diffad_status walk_all(rounds *r)
     diffad_walk_begin(&r->walk);
     if (bytes_of(p->positives, p->negatives) <= r->max_bytes)
         return sort_span(r, 0, UINT32_MAX, p->positives, p->negatives);
+    r->positives = diffad_alloc_array(HALF, sizeof *r->positives);
+    r->negatives = diffad_alloc_array(HALF, sizeof *r->negatives);
+    if (!r->positives || !r->negatives)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "pixels: no host memory");
     DIFFAD_TRY(each_line(r, count_upper, 0, UINT32_MAX));
     return walk_spans(r);
 }
@@ -324,10 +328,7 @@ diffad_status diffad_pixels_measure(const diffad_pixels *p, double limit, int64_
                         .max_bytes = max_bytes > 0 ? max_bytes : default_bytes };
     r.worth     = diffad_alloc_array(p->regions, sizeof *r.worth);
     r.space     = diffad_alloc_array((size_t)p->widest, sizeof *r.space);
-    r.positives = diffad_alloc_array(HALF, sizeof *r.positives);
-    r.negatives = diffad_alloc_array(HALF, sizeof *r.negatives);
-    diffad_status st = trace && r.worth && r.space && r.positives && r.negatives ? DIFFAD_OK
-                                                                                : diffad_fail(DIFFAD_ERR_MEMORY, "pixels: no host memory");
+    diffad_status st = trace && r.worth && r.space ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "pixels: no host memory");
     if (st == DIFFAD_OK) {
         r.walk.roc = trace;
         r.walk.pr  = trace + 1;
