@@ -51,10 +51,14 @@ static void print_class(const diffad_data_class *k)
 {
     diffad_text sizes = { 0 };
     sizes_text(k, &sizes);
-    cli_out("%s: %d training, %d good and %d anomalous test images (%s)\n", k->name, k->train, k->test_good,
-            k->test_bad, sizes.s ? sizes.s : "none readable");
+    cli_out("%s: layout %s; %d training, %d good and %d anomalous test images (%s)\n", k->name,
+            diffad_data_layout_name(k->layout), k->train, k->test_good, k->test_bad, sizes.s ? sizes.s : "none readable");
     diffad_text_release(&sizes);
     const struct { int count; const char *what; } facts[] = {
+        { k->faults, "faults of the layout: train or eval would refuse" },
+        { k->groups, "parts in the training images" },
+        { k->holdout, "training images held back for the threshold, no part among them that is trained on" },
+        { k->unused, "images that are neither for training nor for the test" },
         { k->unreadable, "cannot be read" },
         { k->masks, "masks of anomalous images" },
         { k->masks_missing, "anomalous images without a mask (pixel metrics need them)" },
@@ -63,6 +67,7 @@ static void print_class(const diffad_data_class *k)
         { k->masks_wrong_size, "masks of another size than their image" },
         { k->masks_empty, "empty masks of anomalous images" },
         { k->duplicates, "test images that equal a training image" },
+        { k->straddling, "test images of a part that training shows" },
     };
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
         if (facts[i].count)
@@ -73,6 +78,11 @@ static void json_class(cli_json *j, const diffad_data_class *k)
 {
     cli_json_open(j, NULL, '{');
     cli_json_text(j, "class", k->name);
+    cli_json_text(j, "layout", diffad_data_layout_name(k->layout));
+    cli_json_int(j, "faults", k->faults);
+    cli_json_int(j, "groups", k->groups);
+    cli_json_int(j, "holdout", k->holdout);
+    cli_json_int(j, "unused", k->unused);
     cli_json_int(j, "train", k->train);
     cli_json_int(j, "test_good", k->test_good);
     cli_json_int(j, "test_bad", k->test_bad);
@@ -84,6 +94,7 @@ static void json_class(cli_json *j, const diffad_data_class *k)
     cli_json_int(j, "masks_wrong_size", k->masks_wrong_size);
     cli_json_int(j, "masks_empty", k->masks_empty);
     cli_json_int(j, "duplicates", k->duplicates);
+    cli_json_int(j, "straddling", k->straddling);
     cli_json_open(j, "sizes", '[');
     for (int i = 0; i < k->size_count; i++) {
         cli_json_open(j, NULL, '{');
@@ -131,7 +142,8 @@ static int check(cli *c)
         return cli_fail(st);
     bool is_usable = r->class_count > 0;
     for (int i = 0; i < r->class_count; i++)
-        is_usable = is_usable && r->classes[i].train > 0 && r->classes[i].unreadable == 0;
+        is_usable = is_usable && r->classes[i].train > 0 && r->classes[i].unreadable == 0 &&
+                    r->classes[i].faults == 0;
     if (c->json) {
         json_report(r);
     } else {
@@ -143,7 +155,7 @@ static int check(cli *c)
             suggest(c, r);
     }
     if (!is_usable)
-        cli_error("%s: files cannot be read, or a class has no training images", c->args[1]);
+        cli_error("%s: files cannot be read, the layout has faults, or a class has no training images", c->args[1]);
     diffad_data_report_release(r);
     return is_usable ? 0 : 3;
 }
@@ -175,6 +187,7 @@ const cli_command cmd_data = {
     .options   = options,
     .run       = run,
     .details = "synth DIR: two classes in MVTec-AD layout and a folder of textures; DIR must be new or empty.\n"
-               "check DIR: counts, sizes, masks, duplicates of a class, a folder of classes, or a plain folder of\n"
-               "good images; exit code 3 when files cannot be read or there is nothing to train on.",
+               "check DIR: layout (MVTec AD, MVTec LOCO AD, VisA, BTAD, or a plain folder of good images), counts, sizes,\n"
+               "masks, duplicates of a class or of a folder of classes; exit code 3 when files cannot be read, the layout\n"
+               "has faults or there is nothing to train on.",
 };

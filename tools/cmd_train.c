@@ -245,8 +245,8 @@ const cli_command cmd_train = {
     .options   = options,
     .can_stop  = true,
     .run       = run,
-    .details = "DATA is a folder of classes in MVTec-AD layout, a class of it, or any folder of good images: of\n"
-               "such a folder some images are held back and give the threshold. SIGINT and SIGTERM save the state\n"
+    .details = "DATA is a folder of classes in the layout of MVTec AD, VisA or BTAD, a class of it, or any folder of good\n"
+               "images: of such a folder some images are held back and give the threshold. SIGINT and SIGTERM save the state\n"
                "and end with 130 and 143; --resume continues. RUN holds run.json, weights (safetensors) and\n"
                "metrics.jsonl.",
 };

@@ -1,5 +1,5 @@
-/* data.h: images, data sets in MVTec-AD layout or plain folders, simulated anomalies, and a loader that never depends
- * on how many threads it has. Host only. */
+/* data.h: images, data sets in the layouts of MVTec AD, VisA and BTAD or plain folders, simulated anomalies, and a loader
+ * that never depends on how many threads it has. Host only. */
 #ifndef DIFFAD_DATA_H
 #define DIFFAD_DATA_H
 
@@ -46,29 +46,54 @@ DIFFAD_API diffad_status diffad_image_resize(const diffad_image *from, int width
 
 typedef struct diffad_item {
     const char *path;          /* image */
-    const char *mask;          /* ground truth file, NULL for a good image or where the set has none */
-    const char *defect;        /* "good" or the defect's folder name */
+    const char *mask;          /* ground truth: a file, or a folder of files that add up (LOCO); NULL for a good image or where
+                                  the set has none */
+    const char *defect;        /* the kind's folder name: "good" ("ok" in BTAD), or the defect's ("bad" in VisA) */
+    const char *group;         /* photographs of one part share it; NULL: not known */
     bool        anomalous;
+    bool        mask_is_index; /* any value but 0 marks a pixel (VisA, LOCO) */
 } diffad_item;
 
+/* How a class folder is laid out, told from the folders in it:
+ *
+ *     MVTEC   train/good  test/KIND  ground_truth/KIND/NAME_mask.png (or NAME.png)
+ *     LOCO    the same with test/logical_anomalies or structural_anomalies, ground_truth/KIND/NAME/NNN.png
+ *     BTAD    train/ok  test/{ok,ko}  ground_truth/ko/NAME.png or .bmp
+ *     VISA    Data/Images/{Normal,Anomaly}  Data/Masks/Anomaly  image_anno.csv; beside the class, split_csv/1cls.csv says
+ *             what is for training and what for the test
+ *     PLAIN   pictures of good parts; or, where there are none, sub-folders of them, one for each part */
+typedef enum diffad_data_layout {
+    DIFFAD_DATA_PLAIN, DIFFAD_DATA_MVTEC, DIFFAD_DATA_LOCO, DIFFAD_DATA_BTAD, DIFFAD_DATA_VISA
+} diffad_data_layout;
+DIFFAD_API const char *diffad_data_layout_name(diffad_data_layout l);      /* "MVTec AD", ... */
+
 typedef struct diffad_dataset diffad_dataset;
-/* `root` with class `name`: MVTec-AD layout (root/name/{train/good,test/KIND,ground_truth/KIND/NNN_mask.png}), `name`
- * NULL: root itself is the class folder, or a plain folder of good images (all of them for training but those of
- * diffad_dataset_holdout, which serve for the threshold). Sorted bytewise. Errors: DATA, naming folder and cure. */
+/* `root` with class `name`; `name` NULL: root itself is the class folder or a plain folder (all images for training but
+ * those of diffad_dataset_holdout, which serve for the threshold). Sorted bytewise. Errors: DATA, naming folder and cure.
+ *
+ * Groups: photographs of one part. In a plain folder no group is split between training and holdout. A part is told by, in
+ * this order: FOLDER/groups.tsv (lines of path below FOLDER, tab, group); FOLDER/origin.tsv (path, tab, source: a view at
+ * the source's end is left away); the sub-folder; the file's name without ending and without a view at its end, that is a
+ * separator (_ - . space) and left, right, top, bottom, front, back, l or r, or one of cam, camera, view, shot, light,
+ * lens, side, angle, rot, pos, crop, tile with a number or a letter: part12_cam1.png, part12-left.jpg. */
 DIFFAD_API diffad_status diffad_dataset_open(const char *root, const char *name, diffad_dataset **out);
 DIFFAD_API void          diffad_dataset_close(diffad_dataset *d);
 DIFFAD_API const char   *diffad_dataset_class(const diffad_dataset *d);
+DIFFAD_API diffad_data_layout diffad_dataset_layout(const diffad_dataset *d);
 DIFFAD_API bool          diffad_dataset_is_plain(const diffad_dataset *d);         /* no test images, no masks */
 DIFFAD_API int           diffad_dataset_train_count(const diffad_dataset *d);
 DIFFAD_API const diffad_item *diffad_dataset_train(const diffad_dataset *d, int i);
 DIFFAD_API int           diffad_dataset_test_count(const diffad_dataset *d);
 DIFFAD_API const diffad_item *diffad_dataset_test(const diffad_dataset *d, int i);
-/* Good images held back from training in a plain folder: every 10th, at least one where there are two or more. */
+/* Good images held back from training in a plain folder: every 10th group, the last of two to nine. */
 DIFFAD_API int           diffad_dataset_holdout_count(const diffad_dataset *d);
 DIFFAD_API const diffad_item *diffad_dataset_holdout(const diffad_dataset *d, int i);
 /* The ground truth at width x height, 0 or 1 per pixel: `official` resizes bilinearly and keeps only pixels that stay
- * at 1.0 (reference section 9), otherwise nearest. A good image has zeros. */
+ * at 1.0 (reference section 9; an index mask counts as 0 and 255, as VisA's published preparation makes it), otherwise
+ * nearest, and any value but 0 marks (in a JPEG, 128 and above). A good image has zeros. */
 DIFFAD_API diffad_status diffad_dataset_mask(const diffad_item *item, int width, int height, bool official, uint8_t *mask);
+/* Width and height of the image file, from its header. */
+DIFFAD_API diffad_status diffad_dataset_size(const diffad_item *item, int *width, int *height);
 
 /* ---- training samples ---- */
 
@@ -77,7 +102,7 @@ typedef struct diffad_loader_options {
     int         channels;           /* 3, or 1 */
     bool        bgr;                /* channel order of the result; published: true */
     float       range_lo, range_hi; /* of the result; published: 0, 1 */
-    const char *textures;           /* folder, searched recursively; NULL: procedural textures */
+    const char *textures;           /* folder, searched recursively (of DTD's root, images/ alone); NULL: procedural */
     uint64_t    seed;
     uint32_t    stage;              /* part of the random key: stages do not share draws */
     int         threads;            /* 1..; never changes a sample */
@@ -118,6 +143,12 @@ DIFFAD_API diffad_synth_options diffad_synth_options_default(void);
 typedef struct diffad_data_size { int width, height, channels, count; } diffad_data_size;
 typedef struct diffad_data_class {
     char *name;
+    diffad_data_layout layout;
+    int   groups;                          /* of the training images, held-back ones included; 0: not known */
+    int   holdout;                         /* of `train`: held back for the threshold */
+    int   faults;                          /* of the layout: `train` or `eval` will refuse; each is a finding */
+    int   straddling;                      /* test images of a group that has training images */
+    int   unused;                          /* images that are neither for training nor for the test */
     int   train, test_good, test_bad;      /* images */
     int   unreadable;                      /* images or masks that cannot be decoded */
     int   masks, masks_missing;            /* of the anomalous images */

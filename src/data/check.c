@@ -112,11 +112,11 @@ static diffad_status check_mask_pixels(check *c, const diffad_item *item, const 
         set += mask->pixels[i] != 0;
         between += mask->pixels[i] != 0 && mask->pixels[i] != 255;
     }
-    if (between) {
+    if (between && !item->mask_is_index) {
         c->now->masks_not_binary++;
-        DIFFAD_TRY(
-            find(c, "%s: %lld pixels of the mask are neither 0 nor 255; 128 and above will count as anomalous",
-                 path, (long long)between));
+        DIFFAD_TRY(find(c, "%s: %lld pixels of the mask are neither 0 nor 255; protocol official drops them, mvtec counts them "
+                           "as anomalous (in a JPEG, 128 and above)",
+                        path, (long long)between));
     }
     if (!item->anomalous && set) {
         c->now->masks_on_good++;
@@ -125,17 +125,15 @@ static diffad_status check_mask_pixels(check *c, const diffad_item *item, const 
     }
     if (item->anomalous && !set) {
         c->now->masks_empty++;
-        return find(c, "%s: an empty mask for the anomalous image %s; draw it, or move the image to test/good",
+        return find(c, "%s: an empty mask for the anomalous image %s; draw it, or move the image to the good ones",
                     path, item->path);
     }
     return DIFFAD_OK;
 }
 
-static diffad_status check_mask(check *c, const diffad_item *item, const char *path, const diffad_image *image)
+static diffad_status check_mask_file(check *c, const diffad_item *item, const char *path, const diffad_image *image)
 {
     diffad_image mask;
-    if (item->anomalous)
-        c->now->masks++;
     DIFFAD_TRY(load(c, path, 1, &mask));
     if (!mask.pixels)
         return DIFFAD_OK;
@@ -146,6 +144,32 @@ static diffad_status check_mask(check *c, const diffad_item *item, const char *p
                   mask.width, mask.height, image->width, image->height, item->path);
     }
     diffad_image_release(&mask);
+    return st;
+}
+
+/* A mask may be a folder of files. */
+static diffad_status check_mask(check *c, const diffad_item *item, const diffad_image *image)
+{
+    diffad_names names;
+    c->now->masks += item->anomalous;
+    if (!diffad_path_is_dir(item->mask))
+        return check_mask_file(c, item, item->mask, image);
+    DIFFAD_TRY(diffad_dir_list(item->mask, DIFFAD_ERR_DATA, &names));
+    diffad_status st = DIFFAD_OK;
+    int64_t       seen = 0;
+    for (int64_t i = 0; i < names.count && st == DIFFAD_OK; i++) {
+        if (!diffad_is_image_name(names.name[i]))
+            continue;
+        char *path = diffad_path_join(item->mask, names.name[i]);
+        st = path ? check_mask_file(c, item, path, image) : fail_memory();
+        diffad_release(path);
+        seen++;
+    }
+    diffad_names_release(&names);
+    if (st == DIFFAD_OK && seen == 0) {
+        c->now->masks_empty++;
+        st = find(c, "%s: no mask in this folder, for the image %s", item->mask, item->path);
+    }
     return st;
 }
 
@@ -161,10 +185,9 @@ static diffad_status check_duplicate(check *c, const diffad_item *item, const di
     return find(c, "%s: the same pixels as the training image %s; remove one of them", item->path, found->path);
 }
 
-static diffad_status check_test(check *c, diffad_dataset *d, const char *folder, const diffad_item *item)
+static diffad_status check_test(check *c, const diffad_dataset *d, const char *folder, const diffad_item *item)
 {
     diffad_image image;
-    char *mask = NULL;
     item->anomalous ? c->now->test_bad++ : c->now->test_good++;
     DIFFAD_TRY(load(c, item->path, 0, &image));
     diffad_status st = DIFFAD_OK;
@@ -172,17 +195,46 @@ static diffad_status check_test(check *c, diffad_dataset *d, const char *folder,
         DIFFAD_GOTO(done, count_size(c, &image));
         DIFFAD_GOTO(done, check_duplicate(c, item, &image));
     }
-    DIFFAD_GOTO(done, diffad_mvtec_mask(d, folder, item->defect, item->path, &mask));
-    if (mask)
-        DIFFAD_GOTO(done, check_mask(c, item, mask, &image));
+    if (item->mask)
+        DIFFAD_GOTO(done, check_mask(c, item, &image));
     else if (item->anomalous) {
         c->now->masks_missing++;
-        st = find(c, "%s: no mask in %s/ground_truth/%s (NAME_mask.png); pixel metrics need it", item->path,
-                  folder, item->defect);
+        st = find(c, "%s: no mask in %s (%s); pixel metrics need it", item->path, folder,
+                  diffad_layout_mask_place(d->layout));
     }
 done:
     diffad_image_release(&image);
     return st;
+}
+
+/* Groups are known here only where groups.tsv or origin.tsv tells them: a name such as 000.png says nothing across
+ * folders. */
+static diffad_status check_groups(check *c, const diffad_dataset *d)
+{
+    int64_t known = 0, groups = 0;
+    for (int64_t i = 0; i < d->train.count; i++)
+        known += d->train.item[i].group != NULL;
+    DIFFAD_TRY(diffad_groups_count(&d->train, &groups));
+    if (known) {
+        int64_t held = 0;
+        DIFFAD_TRY(diffad_groups_count(&d->holdout, &held));
+        c->now->groups = (int)(groups + held);
+    }
+    if (d->layout == DIFFAD_DATA_PLAIN && d->train.count > 1 && d->holdout.count == 0)
+        DIFFAD_TRY(find(c, "all %lld images are of one part (\"%s\"): none can be held back for the threshold; add a groups.tsv if "
+                           "that is wrong",
+                        (long long)d->train.count, d->train.item[0].group));
+    for (int64_t i = 0; i < d->test.count; i++) {
+        const diffad_item *t = &d->test.item[i];
+        for (int64_t k = 0; t->group && k < d->train.count; k++)
+            if (d->train.item[k].group && strcmp(d->train.item[k].group, t->group) == 0) {
+                c->now->straddling++;
+                DIFFAD_TRY(find(c, "%s: of the same part (\"%s\") as the training image %s; the test is easier than it should be",
+                                t->path, t->group, d->train.item[k].path));
+                break;
+            }
+    }
+    return DIFFAD_OK;
 }
 
 static int by_count(const void *a, const void *b)
@@ -197,32 +249,43 @@ static diffad_status begin_class(check *c, const diffad_dataset *d)
     if (!diffad_grow(&r->classes, r->class_count, &c->class_capacity, sizeof *r->classes))
         return fail_memory();
     c->now = &r->classes[r->class_count++];
-    *c->now = (diffad_data_class){ .name = diffad_strdup(d->class_name),
-                                   .train = (int)(d->train.count + d->holdout.count) };
+    *c->now = (diffad_data_class){ .name = diffad_strdup(d->class_name), .layout = d->layout,
+                                   .train = (int)(d->train.count + d->holdout.count), .holdout = (int)d->holdout.count,
+                                   .faults = (int)d->fault_count, .unused = (int)d->unused };
     c->size_capacity = c->print_count = 0;
     c->prints = diffad_alloc_array((size_t)(c->now->train + 1), sizeof *c->prints);
     return c->now->name && c->prints ? DIFFAD_OK : fail_memory();
 }
 
+static diffad_status find_layout_faults(check *c, const diffad_dataset *d, const char *folder)
+{
+    for (int64_t i = 0; i < d->fault_count; i++)
+        DIFFAD_TRY(find(c, "%s", d->fault[i]));
+    if (d->unused)
+        DIFFAD_TRY(find(c, "%s: %lld images are neither for training nor for the test%s", folder, (long long)d->unused,
+                        d->layout == DIFFAD_DATA_VISA ? ": no line of the split names them" : " (validation)"));
+    if (d->layout != DIFFAD_DATA_PLAIN && d->test.count == 0)
+        return find(c, "%s: no test images; nothing can be evaluated", folder);
+    return DIFFAD_OK;
+}
+
 static diffad_status check_class(check *c, const char *folder)
 {
     diffad_dataset *d = NULL;
+    diffad_status   st;
     DIFFAD_TRY(diffad_dataset_scan(folder, NULL, false, &d));
-    diffad_status st = begin_class(c, d);
-    if (st == DIFFAD_OK)
-        st = check_train(c, &d->train);
-    if (st == DIFFAD_OK)
-        st = check_train(c, &d->holdout);
-    if (st == DIFFAD_OK && c->now->train == 0)
-        st = find(c, "%s/train/good: no images; nothing can be trained", folder);
-    if (st == DIFFAD_OK && !d->is_plain && d->test.count == 0)
-        st = find(c, "%s/test: no images; nothing can be evaluated", folder);
+    DIFFAD_GOTO(done, begin_class(c, d));
+    DIFFAD_GOTO(done, find_layout_faults(c, d, folder));
+    DIFFAD_GOTO(done, check_train(c, &d->train));
+    DIFFAD_GOTO(done, check_train(c, &d->holdout));
+    DIFFAD_GOTO(done, check_groups(c, d));
     if (c->print_count)
         qsort(c->prints, (size_t)c->print_count, sizeof *c->prints, by_hash);
-    for (int64_t i = 0; i < d->test.count && st == DIFFAD_OK; i++)
-        st = check_test(c, d, folder, &d->test.item[i]);
-    if (st == DIFFAD_OK && c->now->size_count)
+    for (int64_t i = 0; i < d->test.count; i++)
+        DIFFAD_GOTO(done, check_test(c, d, folder, &d->test.item[i]));
+    if (c->now->size_count)
         qsort(c->now->sizes, (size_t)c->now->size_count, sizeof *c->now->sizes, by_count);
+done:
     diffad_release(c->prints);
     c->prints = NULL;
     diffad_dataset_close(d);
@@ -240,7 +303,7 @@ static diffad_status check_classes(check *c, const char *root, bool *any)
         char *folder = diffad_path_join(root, names.name[i]);
         if (!folder)
             st = fail_memory();
-        else if (diffad_mvtec_is_class(folder)) {
+        else if (diffad_layout_of(folder) != DIFFAD_DATA_PLAIN) {
             *any = true;
             st = check_class(c, folder);
         }
@@ -257,7 +320,7 @@ diffad_status diffad_data_check(const char *root, diffad_data_report **out)
         return fail_memory();
     bool any = false;
     diffad_status st = DIFFAD_OK;
-    if (diffad_path_is_dir(root) && !diffad_mvtec_is_class(root))
+    if (diffad_path_is_dir(root) && diffad_layout_of(root) == DIFFAD_DATA_PLAIN)
         st = check_classes(&c, root, &any);
     if (st == DIFFAD_OK && !any)
         st = check_class(&c, root);

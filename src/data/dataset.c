@@ -1,12 +1,14 @@
-/* dataset.c: the images of a class folder or of a plain folder. */
+/* dataset.c: the images of a class folder or of a plain folder; textures. */
 #include "data/dataset.h"
 
 #include "base/file.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-enum { HOLDOUT_EVERY = 10, MAX_DEPTH = 16 };
+enum { MAX_DEPTH = 16 };
 
 bool diffad_is_image_name(const char *name)
 {
@@ -20,21 +22,48 @@ bool diffad_is_image_name(const char *name)
     return false;
 }
 
-static diffad_status add_item(diffad_dataset *d, diffad_items *items, const char *path, const char *defect,
-                              bool anomalous)
+char *diffad_dataset_join(diffad_dataset *d, const char *folder, const char *name)
 {
-    const diffad_item item = { .path = diffad_arena_strdup(&d->arena, path),
-                               .defect = diffad_arena_strdup(&d->arena, defect),
-                               .anomalous = anomalous };
-    if (!item.path || !item.defect ||
-        !diffad_grow(&items->item, items->count, &items->capacity, sizeof *items->item))
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no memory for the list of images", path);
-    items->item[items->count++] = item;
+    const size_t bytes = strlen(folder) + strlen(name) + 2;
+    char *path = diffad_arena_alloc(&d->arena, bytes);
+    if (path)
+        snprintf(path, bytes, "%s/%s", folder, name);
+    return path;
+}
+
+diffad_status diffad_dataset_fault(diffad_dataset *d, const char *format, ...)
+{
+    char    line[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (d->strict)
+        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s", line);
+    const char *kept = diffad_arena_strdup(&d->arena, line);
+    if (!kept || !diffad_grow(&d->fault, d->fault_count, &d->fault_capacity, sizeof *d->fault))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "no memory for the report on the data set");
+    d->fault[d->fault_count++] = kept;
     return DIFFAD_OK;
 }
 
-diffad_status diffad_items_add_folder(diffad_dataset *d, diffad_items *items, const char *folder,
-                                      const char *defect, bool anomalous)
+static char *copy_of(diffad_dataset *d, const char *s) { return s ? diffad_arena_strdup(&d->arena, s) : NULL; }
+
+diffad_status diffad_items_add(diffad_dataset *d, diffad_items *items, const diffad_item *item)
+{
+    diffad_item copy = *item;
+    copy.path   = copy_of(d, item->path);
+    copy.mask   = copy_of(d, item->mask);
+    copy.defect = copy_of(d, item->defect);
+    copy.group  = copy_of(d, item->group);
+    if (!copy.path || !copy.defect || !copy.mask != !item->mask || !copy.group != !item->group ||
+        !diffad_grow(&items->item, items->count, &items->capacity, sizeof *items->item))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no memory for the list of images", item->path);
+    items->item[items->count++] = copy;
+    return DIFFAD_OK;
+}
+
+diffad_status diffad_items_add_folder(diffad_dataset *d, diffad_items *items, const char *folder, const diffad_item *item)
 {
     diffad_names names;
     DIFFAD_TRY(diffad_dir_list(folder, DIFFAD_ERR_DATA, &names));
@@ -42,45 +71,25 @@ diffad_status diffad_items_add_folder(diffad_dataset *d, diffad_items *items, co
     for (int64_t i = 0; i < names.count && st == DIFFAD_OK; i++) {
         if (!diffad_is_image_name(names.name[i]))
             continue;
+        diffad_item one = *item;
         char *path = diffad_path_join(folder, names.name[i]);
-        st = path ? add_item(d, items, path, defect, anomalous)
-                  : diffad_fail(DIFFAD_ERR_MEMORY, "%s: no memory", folder);
+        one.path = path;
+        st = path ? diffad_items_add(d, items, &one) : diffad_fail(DIFFAD_ERR_MEMORY, "%s: no memory", folder);
         diffad_release(path);
     }
     diffad_names_release(&names);
     return st;
 }
 
-/* Every tenth image goes from training to the holdout; of two to nine images, the last. */
-static diffad_status hold_back(diffad_dataset *d)
-{
-    const int64_t all = d->train.count;
-    int64_t kept = 0;
-    for (int64_t i = 0; i < all; i++) {
-        const diffad_item item = d->train.item[i];
-        const bool held = i % HOLDOUT_EVERY == HOLDOUT_EVERY - 1 ||
-                          (all >= 2 && all < HOLDOUT_EVERY && i == all - 1);
-        if (!held) {
-            d->train.item[kept++] = item;
-            continue;
-        }
-        if (!diffad_grow(&d->holdout.item, d->holdout.count, &d->holdout.capacity, sizeof item))
-            DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "no memory for the list of images");
-        d->holdout.item[d->holdout.count++] = item;
-    }
-    d->train.count = kept;
-    return DIFFAD_OK;
-}
-
 static diffad_status fail_no_images(const char *folder)
 {
-    char *classes = diffad_mvtec_classes(folder);
+    char *classes = diffad_layout_classes(folder);
     if (classes && classes[0])
         diffad_fail(DIFFAD_ERR_DATA, "%s: a folder of classes; choose one of %s", folder, classes);
     else
         diffad_fail(DIFFAD_ERR_DATA,
                     "%s: neither images (PNG, JPEG, BMP) nor train/good in it; give a folder of good images or "
-                    "one in MVTec-AD layout",
+                    "one in the layout of MVTec AD, VisA or BTAD",
                     folder);
     diffad_release(classes);
     return DIFFAD_ERR_DATA;
@@ -91,34 +100,31 @@ static diffad_status fail_no_folder(const char *root, const char *name, const ch
     if (!diffad_path_is_dir(root))
         DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: %s; give the data set's folder", root,
                     diffad_path_exists(root) ? "not a folder" : "does not exist");
-    char *classes = name ? diffad_mvtec_classes(root) : NULL;
+    char *classes = name ? diffad_layout_classes(root) : NULL;
     diffad_fail(DIFFAD_ERR_DATA, "%s: no such class folder; %s has %s", folder, root,
-                classes && classes[0] ? classes : "no class (a folder with train/good in it)");
+                classes && classes[0] ? classes : "no class (a folder with train/good, train/ok or Data/Images in it)");
     diffad_release(classes);
     return DIFFAD_ERR_DATA;
 }
 
-static diffad_status scan_folder(diffad_dataset *d, const char *folder, bool strict)
+static diffad_status scan_folder(diffad_dataset *d, const char *folder)
 {
-    if (diffad_mvtec_is_class(folder))
-        return diffad_mvtec_scan(d, folder, strict);
-    DIFFAD_TRY(diffad_items_add_folder(d, &d->train, folder, "good", false));
-    if (d->train.count == 0)
-        return fail_no_images(folder);
-    d->is_plain = true;
-    return hold_back(d);
-}
-
-/* The class is the last part of the folder's path. */
-static char *class_of(diffad_arena *arena, const char *folder)
-{
-    char *copy = diffad_arena_strdup(arena, folder);
-    if (!copy)
-        return NULL;
-    size_t n = strlen(copy);
-    while (n > 1 && copy[n - 1] == '/')
-        copy[--n] = 0;
-    return diffad_arena_strdup(arena, diffad_path_base(copy));
+    d->layout = diffad_layout_of(folder);
+    if (d->layout == DIFFAD_DATA_VISA)
+        DIFFAD_TRY(diffad_visa_scan(d, folder));
+    else if (d->layout != DIFFAD_DATA_PLAIN)
+        DIFFAD_TRY(diffad_mvtec_scan(d, folder));
+    else {
+        char *classes = diffad_layout_classes(folder);
+        const bool is_root = classes && classes[0];
+        diffad_release(classes);
+        if (!is_root)
+            DIFFAD_TRY(diffad_plain_scan(d, folder));
+        if (d->train.count == 0)
+            return fail_no_images(folder);
+    }
+    DIFFAD_TRY(diffad_groups_read(d, folder));
+    return d->layout == DIFFAD_DATA_PLAIN ? diffad_groups_hold_back(d) : DIFFAD_OK;
 }
 
 diffad_status diffad_dataset_scan(const char *root, const char *name, bool strict, diffad_dataset **out)
@@ -126,13 +132,16 @@ diffad_status diffad_dataset_scan(const char *root, const char *name, bool stric
     diffad_status st = DIFFAD_OK;
     diffad_dataset *d = diffad_alloc(sizeof *d);
     char *folder = name ? diffad_path_join(root, name) : diffad_strdup(root);
-    if (!d || !folder || !(d->class_name = class_of(&d->arena, folder)))
+    for (size_t n = folder ? strlen(folder) : 0; n > 1 && folder[n - 1] == '/'; n--)
+        folder[n - 1] = 0;
+    if (!d || !folder || !(d->class_name = diffad_arena_strdup(&d->arena, diffad_path_base(folder))))
         DIFFAD_SET_GOTO(done, DIFFAD_ERR_MEMORY, "%s: no memory for the list of images", root);
+    d->strict = strict;
     if (!diffad_path_is_dir(folder)) {
         st = fail_no_folder(root, name, folder);
         goto done;
     }
-    DIFFAD_GOTO(done, scan_folder(d, folder, strict));
+    DIFFAD_GOTO(done, scan_folder(d, folder));
     *out = d;
     d = NULL;
 done:
@@ -140,6 +149,8 @@ done:
     diffad_dataset_close(d);
     return st;
 }
+
+/* ---- textures ---- */
 
 static diffad_status scan_tree(diffad_dataset *d, const char *folder, int depth)
 {
@@ -155,11 +166,24 @@ static diffad_status scan_tree(diffad_dataset *d, const char *folder, int depth)
         else if (diffad_path_is_dir(path))
             st = depth < MAX_DEPTH ? scan_tree(d, path, depth + 1) : DIFFAD_OK;
         else if (diffad_is_image_name(names.name[i]))
-            st = add_item(d, &d->train, path, "texture", false);
+            st = diffad_items_add(d, &d->train, &(diffad_item){ .path = path, .defect = "texture" });
         diffad_release(path);
     }
     diffad_names_release(&names);
     return st;
+}
+
+/* The root of the Describable Textures Dataset: images/KIND, and beside it labels/ and imdb/, which hold no textures. */
+static bool is_dtd(const char *folder)
+{
+    static const char *const names[] = { "images", "labels", "imdb" };
+    bool has[3];
+    for (int i = 0; i < 3; i++) {
+        char *path = diffad_path_join(folder, names[i]);
+        has[i] = path && diffad_path_is_dir(path);
+        diffad_release(path);
+    }
+    return has[0] && (has[1] || has[2]);
 }
 
 diffad_status diffad_dataset_scan_tree(const char *folder, diffad_dataset **out)
@@ -171,7 +195,8 @@ diffad_status diffad_dataset_scan_tree(const char *folder, diffad_dataset **out)
     diffad_dataset *d = diffad_alloc(sizeof *d);
     if (!d)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no memory for the list of images", folder);
-    diffad_status st = scan_tree(d, folder, 1);
+    const char *top = is_dtd(folder) ? diffad_dataset_join(d, folder, "images") : folder;
+    diffad_status st = top ? scan_tree(d, top, 1) : diffad_fail(DIFFAD_ERR_MEMORY, "%s: no memory for the list of images", folder);
     if (st == DIFFAD_OK && d->train.count == 0)
         st = diffad_fail(DIFFAD_ERR_DATA, "%s: no images (PNG, JPEG, BMP) in this folder of textures", folder);
     if (st == DIFFAD_OK)
@@ -193,6 +218,7 @@ void diffad_dataset_close(diffad_dataset *d)
     diffad_release(d->train.item);
     diffad_release(d->test.item);
     diffad_release(d->holdout.item);
+    diffad_release(d->fault);
     diffad_arena_release(&d->arena);
     diffad_release(d);
 }
@@ -203,7 +229,8 @@ static const diffad_item *item_at(const diffad_items *items, int i)
 }
 
 const char *diffad_dataset_class(const diffad_dataset *d) { return d->class_name; }
-bool diffad_dataset_is_plain(const diffad_dataset *d) { return d->is_plain; }
+diffad_data_layout diffad_dataset_layout(const diffad_dataset *d) { return d->layout; }
+bool diffad_dataset_is_plain(const diffad_dataset *d) { return d->layout == DIFFAD_DATA_PLAIN; }
 int diffad_dataset_train_count(const diffad_dataset *d) { return (int)d->train.count; }
 const diffad_item *diffad_dataset_train(const diffad_dataset *d, int i) { return item_at(&d->train, i); }
 int diffad_dataset_test_count(const diffad_dataset *d) { return (int)d->test.count; }

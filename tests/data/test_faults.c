@@ -99,3 +99,29 @@ Test(faults, data_sets_and_samples)
     run_out(load_samples, "loader");
     run_out(check, "check");
 }
+
+static diffad_status check_visa(void)
+{
+    diffad_dataset *d;
+    DIFFAD_TRY(diffad_dataset_open(folder, "candle", &d));
+    diffad_dataset_close(d);
+    return check();
+}
+
+Test(faults, a_table_of_images_and_groups)
+{
+    static const char split[] = "object,split,label,image,mask\n"
+                                "candle,train,normal,candle/Data/Images/Normal/0.png,\n"
+                                "candle,test,anomaly,candle/Data/Images/Anomaly/0.png,candle/Data/Masks/Anomaly/0.png\n"
+                                "candle,test,normal,candle/Data/Images/Normal/1.png,\n";
+    static const char groups[] = "Data/Images/Normal/0.png\ta\nData/Images/Normal/1.png\ta\n";
+    folder = joined(temporary(), "visa");
+    spill(joined(folder, "split_csv/1cls.csv"), split, sizeof split - 1);
+    spill(joined(folder, "candle/groups.tsv"), groups, sizeof groups - 1);
+    spill_image(joined(folder, "candle/Data/Images/Normal/0.png"), 8, 8, 3, 1);
+    spill_image(joined(folder, "candle/Data/Images/Normal/1.png"), 8, 8, 3, 2);
+    spill_image(joined(folder, "candle/Data/Images/Anomaly/0.png"), 8, 8, 3, 3);
+    spill_image(joined(folder, "candle/Data/Masks/Anomaly/0.png"), 8, 8, 1, 1);
+
+    run_out(check_visa, "visa");
+}
