@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "cli_run.h"
 #include "graph/graph.h"
+#include "model/published.h"
 #include "train/run.h"
 
 #include <stdio.h>
@@ -161,6 +162,9 @@ static diffad_train_options options_of(const cli *c, const sets *s)
             o.model = "diffad";
         }
     o.configs      = cli_list(c, "config");
+    for (const char *const *f = o.configs; f && *f && !cli_has(c, "scale"); f++)
+        if (diffad_published_is_file(*f))      /* the sizes of the paper lie under the paper's files */
+            o.scale = "paper";
     o.sets         = s->count ? s->list : NULL;
     o.textures     = cli_text(c, "textures", NULL);
     o.lpips        = cli_text(c, "lpips", NULL);
@@ -177,6 +181,8 @@ static diffad_train_options options_of(const cli *c, const sets *s)
     return o;
 }
 
+static void on_note(void *user, const char *line) { cli_note(user, "%s", line); }
+
 static int run(cli *c)
 {
     static sets         s;
@@ -189,8 +195,10 @@ static int run(cli *c)
         return code;
     if (strcmp(cli_text(c, "precision", "f32"), "f32") != 0)
         return cli_usage(c, "--precision %s: this build trains in f32 only", cli_text(c, "precision", ""));
-    const diffad_train_options o = options_of(c, &s);
+    diffad_train_options o = options_of(c, &s);
+    o.note = on_note;
     diffad_status st = train_describe(&o, &d);
+    o.note = NULL;      /* said once */
     if (st == DIFFAD_OK)
         st = cli_open_device(c, &dev);
     if (st != DIFFAD_OK)
@@ -217,7 +225,7 @@ static const cli_option options[] = {
     { "model", 0, CLI_TEXT, "VARIANT", 0, 0,
       "diffad (default), diffad_fr, diffad_c, diffad_no_inter, diffad_xa_inter, draem" },
     { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes (default fast)" },
-    { "config", 0, CLI_LIST, "FILE", 0, 0, "YAML laid over the description; several in order" },
+    { "config", 0, CLI_LIST, "FILE", 0, 0, "YAML laid over the description; several in order. The published kl.yaml and mvtec.yaml as they are" },
     { "set", 0, CLI_LIST, "NAME=VALUE", 0, 0, "one value of the description; `diffad explain` lists them" },
     { "textures", 0, CLI_TEXT, "DIR", 0, 0, "sources of simulated anomalies (default DATA/textures, else procedural)" },
     { "lpips", 0, CLI_TEXT, "FILE", 0, 0, "LPIPS weights (safetensors) for the first stage; without: L1 and critic" },
