@@ -224,7 +224,7 @@ static const cli_option options[] = {
     { "class", 0, CLI_TEXT, "C", 0, 0, "class folder in DATA (default: DATA itself)" },
     { "model", 0, CLI_TEXT, "VARIANT", 0, 0,
       "diffad (default), diffad_fr, diffad_c, diffad_no_inter, diffad_xa_inter, draem" },
-    { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes (default fast)" },
+    { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes (default fast; paper under published --config files)" },
     { "config", 0, CLI_LIST, "FILE", 0, 0, "YAML laid over the description; several in order. The published kl.yaml and mvtec.yaml as they are" },
     { "set", 0, CLI_LIST, "NAME=VALUE", 0, 0, "one value of the description; `diffad explain` lists them" },
     { "textures", 0, CLI_TEXT, "DIR", 0, 0, "sources of simulated anomalies (default DATA/textures, else procedural)" },

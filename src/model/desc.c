@@ -57,7 +57,7 @@ static const diffad_field diffusion_fields[] = {
 };
 static const diffad_field stage_fields[] = {
     { "steps", DIFFAD_FIELD_I64, AT(desc_stage, steps), -1, 1e12, NULL, NULL, "optimiser steps; -1: as many as epochs take" },
-    { "epochs", DIFFAD_FIELD_I64, AT(desc_stage, epochs), 0, 1e9, NULL, NULL, "with steps -1: steps = epochs x ceil(ceil(training pictures / batch) / accumulate)" },
+    { "epochs", DIFFAD_FIELD_I64, AT(desc_stage, epochs), 0, 1e6, NULL, NULL, "with steps -1: steps = epochs x ceil(ceil(training pictures / batch) / accumulate)" },
     { "batch", DIFFAD_FIELD_INT, AT(desc_stage, batch), 1, 4096, NULL, NULL, "pictures a step" },
     { "accumulate", DIFFAD_FIELD_INT, AT(desc_stage, accumulate), 1, 1024, NULL, NULL, "batches whose gradients are averaged into one step" },
     { "rate", DIFFAD_FIELD_REAL, AT(desc_stage, rate), 0, 1, NULL, NULL, "learning rate of a step, scaling rule applied" },

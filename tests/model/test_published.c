@@ -163,6 +163,8 @@ Test(published, what_contradicts_or_has_no_way_here_is_refused)
         { true, "disc_weight: 0.5", "disc_loss: vanilla", "vanilla is not supported" },
         { true, "ch: 128", "ch: ${width}", "write the value" },
         { true, "ch: 128", "ch: [1]", "autoencoder.channels" },
+        { true, "ch_mult: [ 1,2,4,4 ]", "ch_mult: [ ]", "at least one level" },
+        { true, "resize_shape: [256, 256]", "resize_shape: [256]", "height and width" },
         { true, "benchmark: True", "precision: 16", "precision: 16 is not supported" },
         { true, "benchmark: True", "max_steps: 1\n    max_epochs: 2", "keep one" },
         { true, "benchmark: True", "gpus: all", "gpus" },
