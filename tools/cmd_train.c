@@ -69,7 +69,7 @@ static diffad_status print_plan(const cli *c, diffad_device *dev, const diffad_d
     *largest = 0;
     if (!o->lpips && d->kind == DESC_KIND_DIFFAD && (strcmp(o->stages, "all") == 0 || strcmp(o->stages, "vae") == 0))
         cli_note(c, "  no --lpips: the first stage trains with L1, KL%s, without the perceptual loss",
-                 d->train.critic_start >= 0 ? " and a critic" : "");
+                 d->train.critic_start >= 0 && d->train.critic_start < e[0].steps ? " and a critic" : "");
     for (int i = 0; i < n; i++) {
         snprintf(batch, sizeof batch, "%d", e[i].batch);
         if (e[i].accumulate > 1)
