@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "cli_run.h"
 #include "graph/graph.h"
+#include "model/published.h"
 #include "train/run.h"
 
 #include <stdio.h>
@@ -68,7 +69,7 @@ static diffad_status print_plan(const cli *c, diffad_device *dev, const diffad_d
     *largest = 0;
     if (!o->lpips && d->kind == DESC_KIND_DIFFAD && (strcmp(o->stages, "all") == 0 || strcmp(o->stages, "vae") == 0))
         cli_note(c, "  no --lpips: the first stage trains with L1, KL%s, without the perceptual loss",
-                 d->train.critic_start >= 0 ? " and a critic" : "");
+                 d->train.critic_start >= 0 && d->train.critic_start < e[0].steps ? " and a critic" : "");
     for (int i = 0; i < n; i++) {
         snprintf(batch, sizeof batch, "%d", e[i].batch);
         if (e[i].accumulate > 1)
@@ -161,6 +162,9 @@ static diffad_train_options options_of(const cli *c, const sets *s)
             o.model = "diffad";
         }
     o.configs      = cli_list(c, "config");
+    for (const char *const *f = o.configs; f && *f && !cli_has(c, "scale"); f++)
+        if (diffad_published_is_file(*f))      /* the sizes of the paper lie under the paper's files */
+            o.scale = "paper";
     o.sets         = s->count ? s->list : NULL;
     o.textures     = cli_text(c, "textures", NULL);
     o.lpips        = cli_text(c, "lpips", NULL);
@@ -177,6 +181,8 @@ static diffad_train_options options_of(const cli *c, const sets *s)
     return o;
 }
 
+static void on_note(void *user, const char *line) { cli_note(user, "%s", line); }
+
 static int run(cli *c)
 {
     static sets         s;
@@ -189,8 +195,10 @@ static int run(cli *c)
         return code;
     if (strcmp(cli_text(c, "precision", "f32"), "f32") != 0)
         return cli_usage(c, "--precision %s: this build trains in f32 only", cli_text(c, "precision", ""));
-    const diffad_train_options o = options_of(c, &s);
+    diffad_train_options o = options_of(c, &s);
+    o.note = on_note;
     diffad_status st = train_describe(&o, &d);
+    o.note = NULL;      /* said once */
     if (st == DIFFAD_OK)
         st = cli_open_device(c, &dev);
     if (st != DIFFAD_OK)
@@ -216,8 +224,8 @@ static const cli_option options[] = {
     { "class", 0, CLI_TEXT, "C", 0, 0, "class folder in DATA (default: DATA itself)" },
     { "model", 0, CLI_TEXT, "VARIANT", 0, 0,
       "diffad (default), diffad_fr, diffad_c, diffad_no_inter, diffad_xa_inter, draem" },
-    { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes (default fast)" },
-    { "config", 0, CLI_LIST, "FILE", 0, 0, "YAML laid over the description; several in order" },
+    { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes (default fast; paper under published --config files)" },
+    { "config", 0, CLI_LIST, "FILE", 0, 0, "YAML laid over the description; several in order. The published kl.yaml and mvtec.yaml as they are" },
     { "set", 0, CLI_LIST, "NAME=VALUE", 0, 0, "one value of the description; `diffad explain` lists them" },
     { "textures", 0, CLI_TEXT, "DIR", 0, 0, "sources of simulated anomalies (default DATA/textures, else procedural)" },
     { "lpips", 0, CLI_TEXT, "FILE", 0, 0, "LPIPS weights (safetensors) for the first stage; without: L1 and critic" },

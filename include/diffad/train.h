@@ -27,7 +27,8 @@ typedef void (*diffad_train_progress_fn)(void *user, const diffad_train_progress
 typedef struct diffad_train_options {
     const char *data, *class_name;       /* as diffad_dataset_open */
     const char *model, *scale;           /* "diffad", "fast" */
-    const char *const *configs;          /* YAML files laid over the description, in order; NULL-terminated, or NULL */
+    const char *const *configs;          /* YAML files laid over the description, in order; NULL-terminated, or NULL. The
+                                            published files (kl.yaml, mvtec.yaml) are taken as they are: give scale "paper" */
     const char *const *sets;             /* "key=value" assignments, likewise */
     const char *textures;                /* folder of anomaly sources; NULL: data/textures, else procedural */
     const char *lpips;                   /* safetensors with LPIPS's VGG16 weights; NULL: L1 + KL + critic */
@@ -40,6 +41,7 @@ typedef struct diffad_train_options {
     double      save_seconds;            /* between saved states */
     const volatile int *stop;            /* set to a signal's number: state is saved, DIFFAD_ERR_STOPPED; NULL */
     diffad_train_progress_fn progress;   /* NULL: none */
+    void      (*note)(void *user, const char *line);      /* remarks on the configs: keys without a use here; NULL: none */
     void       *user;
 } diffad_train_options;
 DIFFAD_API diffad_train_options diffad_train_options_default(void);
@@ -54,7 +56,8 @@ typedef struct diffad_train_estimate {
     size_t      bytes;                   /* of device memory at its peak */
     double      seconds;                 /* from the costs of its plans and two probes of the device; kernels are built besides */
 } diffad_train_estimate;
-/* For the stages that `o` asks for; out has room for DIFFAD_TRAIN_STAGES. Touches no data and no run folder. */
+/* For the stages that `o` asks for; out has room for DIFFAD_TRAIN_STAGES. Touches no run folder, and the data only to count
+ * the pictures where the description gives epochs. */
 DIFFAD_API diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_options *o, diffad_train_estimate *out, int *count);
 
 typedef struct diffad_train_result {

@@ -137,7 +137,7 @@ diffad_status verify_desc(verify_run *r, diffad_desc *d)
     const char *text = diffad_file_metadata(r->file, "model");
     if (!text)
         DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "no `model` in the metadata");
-    *d = diffad_desc_default();
+    DIFFAD_TRY(diffad_desc_default(d));
     const diffad_status st = diffad_desc_parse("model", text, d);
     d->autoencoder.dropout = 0;
     return st == DIFFAD_ERR_USAGE ? DIFFAD_ERR_UNSUPPORTED : st;
@@ -145,8 +145,9 @@ diffad_status verify_desc(verify_run *r, diffad_desc *d)
 
 diffad_status verify_schedule(verify_run *r, diffad_schedule *out)
 {
-    diffad_desc d = diffad_desc_default();
+    diffad_desc d;
     double      v[3];
+    DIFFAD_TRY(diffad_desc_default(&d));
     if (diffad_file_metadata(r->file, "model"))
         DIFFAD_TRY(verify_desc(r, &d));
     else if (verify_numbers(verify_text(r, "schedule"), v, 3) == 3) {

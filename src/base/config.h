@@ -57,6 +57,8 @@ typedef struct diffad_field {
 
 /* Reads `map` over *s (fields that are absent keep their value). Unknown keys are errors with the nearest known one. */
 diffad_status diffad_config_read(const char *origin, const diffad_config *map, const diffad_field *table, void *s);
+/* One value into the field of a dotted path ("unet.channels"). */
+diffad_status diffad_config_put(const char *origin, const diffad_config *value, const char *path, const diffad_field *table, void *s);
 /* "a.b.c=value" as from --set. */
 diffad_status diffad_config_set(const char *assignment, const diffad_field *table, void *s);
 

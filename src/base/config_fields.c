@@ -268,6 +268,17 @@ static diffad_status find_path(place *p, const diffad_field *table, void *s, con
     }
 }
 
+diffad_status diffad_config_put(const char *origin, const diffad_config *value, const char *path, const diffad_field *table, void *s)
+{
+    place               p  = { .origin = origin };
+    const diffad_field *f  = NULL;
+    void               *at = NULL;
+    snprintf(p.path, sizeof p.path, "%s", path);
+    DIFFAD_TRY(find_path(&p, table, s, &f, &at));
+    DIFFAD_TRY(read_field(&p, value, f, NULL));
+    return read_field(&p, value, f, at);
+}
+
 diffad_status diffad_config_set(const char *assignment, const diffad_field *table, void *s)
 {
     place               p     = { .origin = assignment };

@@ -21,7 +21,8 @@ typedef struct desc_unet {
 } desc_unet;
 
 typedef struct desc_stage {          /* how a stage is trained */
-    int64_t     steps;
+    int64_t     steps;               /* -1: as many as `epochs` take */
+    int64_t     epochs;              /* passes over the training pictures */
     int         batch, accumulate;
     double      rate;                /* learning rate of a step, after any scaling rule */
     double      rate_end;            /* rate at the end when decay is cosine */
@@ -62,7 +63,8 @@ typedef struct diffad_desc {
     int         start_time;                  /* variant f&r: noise the latent to this time and denoise; -1: start from noise */
     int         train_sampler_steps;         /* DDIM steps that make the segmenter's training pictures */
     int         sampler_steps;               /* at detection */
-    int         cache_samples;               /* pictures made once for the segmenter's training; 0: fresh ones every step */
+    int         cache_samples;               /* how many different samples the segmenter's training draws from; 0: new ones every step */
+    bool        cache_fresh;                 /* those are made again whenever they are drawn, to the same bits; false: kept in memory */
     struct {
         desc_stage vae, ldm, seg, draem;
         double     kl_weight, critic_weight, perceptual_weight;
@@ -74,13 +76,32 @@ typedef struct diffad_desc {
 
 extern const diffad_field diffad_desc_fields[];
 
-/* The published description (models/diffad.yaml holds the same values with their sources). */
-diffad_desc   diffad_desc_default(void);
-/* Reads a variant (file name under models/ without .yaml) with a scale ("paper": none) laid over it. */
+/* Where each value comes from ("train.vae.rate" -> "kl.yaml: model.base_learning_rate ..."), what the last model file says
+ * it is about, and remarks on what files say that has no use here. What memory cannot hold is missing from it. */
+typedef struct diffad_trail_row { struct diffad_trail_row *next; const char *path, *text; } diffad_trail_row;
+typedef struct diffad_trail {
+    diffad_arena      arena;
+    diffad_trail_row *sources, *notes;
+    const char       *about;
+} diffad_trail;
+void        diffad_trail_set(diffad_trail *t, const char *path, const char *format, ...) DIFFAD_PRINTF(3, 4);      /* t NULL: nothing */
+void        diffad_trail_note(diffad_trail *t, const char *format, ...) DIFFAD_PRINTF(2, 3);
+const char *diffad_trail_source(const diffad_trail *t, const char *path);      /* "": unknown */
+void        diffad_trail_release(diffad_trail *t);
+
+/* The published description: models/diffad.yaml. */
+diffad_status diffad_desc_default(diffad_desc *out);
+/* A variant (file name under models/ without .yaml) over a scale ("paper": none). */
 diffad_status diffad_desc_named(const char *variant, const char *scale, diffad_desc *out);
+/* The same with files (own or published, see published.h) and "key=value" assignments laid over it, in order; lists end with
+ * NULL, or are NULL. trail may be NULL. */
+diffad_status diffad_desc_layers(const char *variant, const char *scale, const char *const *files, const char *const *sets,
+                                 diffad_desc *out, diffad_trail *trail);
 /* YAML or JSON text laid over *d. */
 diffad_status diffad_desc_parse(const char *origin, const char *text, diffad_desc *d);
-diffad_status diffad_desc_file(const char *path, diffad_desc *d);
+/* Steps of each stage whose number follows from epochs: epochs x ceil(ceil(pictures / batch) / accumulate), as Lightning
+ * counts them. */
+void          diffad_desc_count_steps(diffad_desc *d, int64_t pictures);
 /* Whether the parts fit together: sides divisible, channels in groups of 32. */
 diffad_status diffad_desc_check(const diffad_desc *d);
 

@@ -107,7 +107,7 @@ static diffad_status add_pictures(train_job *j, const rates *r, holding *h, doub
     train_run     *run = j->run;
     const int      batch = train_picture_batch(j->recipe);
     const double   drawn = (double)j->recipe->steps * j->recipe->batch * j->recipe->accumulate;
-    const double   pictures = run->desc.cache_samples > 0 ? run->desc.cache_samples : drawn;
+    const double   pictures = run->desc.cache_samples > 0 && !run->desc.cache_fresh ? run->desc.cache_samples : drawn;
     diffad_latent *l = NULL;
     DIFFAD_TRY(diffad_latent_create(run->dev, &run->desc, 1, run->autoencoder, run->unet, batch, &sizes, &l));
     const diffad_plan *plans[] = { l->encode.plan, l->denoise.plan, l->decode.plan };
@@ -177,6 +177,20 @@ static diffad_status estimate_stage(train_run *r, const train_stage *s, const ra
     return DIFFAD_OK;
 }
 
+/* Steps that follow from epochs need the number of pictures. */
+static diffad_status count_steps(train_run *r)
+{
+    const train_stage *list[RUN_STAGES];
+    bool               by_epochs = false;
+    for (int i = 0, n = run_stages_of(&r->desc, list); i < n; i++)
+        by_epochs = by_epochs || train_recipe(&r->desc, list[i])->steps < 0;
+    if (!by_epochs)
+        return DIFFAD_OK;
+    DIFFAD_TRY(diffad_dataset_open(r->options.data, r->options.class_name, &r->dataset));
+    diffad_desc_count_steps(&r->desc, diffad_dataset_train_count(r->dataset));
+    return DIFFAD_OK;
+}
+
 diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_options *o, diffad_train_estimate *out, int *count)
 {
     const train_stage *list[RUN_STAGES];
@@ -185,7 +199,9 @@ diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_opti
     diffad_status      st;
     const size_t       peak = dev->peak_bytes;
     *count = 0;
-    DIFFAD_GOTO(done, train_describe(o, &r.desc));
+    r.options.note = NULL;      /* diffad_train's to say */
+    DIFFAD_GOTO(done, train_describe(&r.options, &r.desc));
+    DIFFAD_GOTO(done, count_steps(&r));
     DIFFAD_GOTO(done, run_open_params(&r));
     if (o->lpips)
         DIFFAD_GOTO(done, train_shape_lpips(&r));

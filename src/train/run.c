@@ -109,8 +109,9 @@ static diffad_status read_description(const char *path, const json_t *root, diff
     char *text = json_dumps(json_object_get(root, "description"), 0);
     if (!text)
         DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: has no description", path);
-    *d = diffad_desc_default();
-    const diffad_status st = diffad_desc_parse(path, text, d);
+    diffad_status st = diffad_desc_default(d);
+    if (st == DIFFAD_OK)
+        st = diffad_desc_parse(path, text, d);
     free(text);
     return st == DIFFAD_OK ? DIFFAD_OK : diffad_fail_context(DIFFAD_ERR_CHECKPOINT, "description");
 }

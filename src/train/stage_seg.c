@@ -1,6 +1,9 @@
 /* stage_seg.c: the segmenter: focal loss on [rec, mix, picture]; and DRAEM, which trains its own reconstruction beside
- * it (reference section 7). Reconstructions come from the frozen networks: fresh for every step as published, or from a
- * pool that is made once and drawn from with flips. */
+ * it (reference section 7).
+ *
+ * Reconstructions come from the frozen networks. A sample's picture, texture and noises follow from its number alone: new
+ * numbers in every step as published, or numbers below cache_samples, drawn with flips. What is kept of those is what would
+ * be made again (cache_fresh), bit for bit, whatever the batch they are made in. */
 #include "base/rng.h"
 #include "base/sys.h"
 #include "graph/op.h"
@@ -20,39 +23,64 @@ static int     inputs(const train_job *j) { return j->run->desc.image_channels *
 
 /* ---- pictures for the segmenter ---- */
 
-/* Samples first .. first+n-1 (n at most the latent's batch) into out [n][inputs][H][W] and mask [n][H][W]. */
-static diffad_status make_samples(train_job *j, int64_t first, int n, float *out, uint8_t *mask)
+/* Corrupted pictures and masks of samples id[0..n-1]; the loader works ahead only where the numbers follow each other. */
+static diffad_status load_samples(train_job *j, const int64_t *id, int n, float *picture, uint8_t *mask)
 {
-    diffad_latent      *l = j->latent;
+    const int64_t       p = plane(j), values = j->run->desc.image_channels * p;
     const diffad_batch *b;
-    const int           c = j->run->desc.image_channels, each = inputs(j);
-    const int64_t       p = plane(j), latents = diffad_latent_count(l);
-    const size_t        bytes = (size_t)(l->batch * c * p) * sizeof(float);
-    float              *rec = diffad_alloc_array(2, bytes), *noise = diffad_alloc_array((size_t)latents * 2, sizeof *noise);
-    diffad_status       st = rec && noise ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "segmenter: no host memory");
-    if (st != DIFFAD_OK)
-        goto done;
-    DIFFAD_GOTO(done, diffad_loader_get(j->loader, first, l->batch, &b));
-    DIFFAD_GOTO(done, diffad_tensor_write(l->x, b->augmented, bytes));
-    diffad_latent_noise(l, train_seed(j), DIFFAD_RNG_SAMPLER, 0, first, l->batch, noise);
-    diffad_latent_noise(l, train_seed(j), DIFFAD_RNG_COND_NOISE, 0, first, l->batch, noise + latents);
-    DIFFAD_GOTO(done, diffad_latent_encode(l));
-    DIFFAD_GOTO(done, diffad_latent_sample(l, j->run->desc.train_sampler_steps, 0, noise, noise + latents, NULL));
-    DIFFAD_GOTO(done, diffad_latent_decode(l));
-    DIFFAD_GOTO(done, diffad_tensor_read(l->rec, rec, bytes));
-    if (l->mix)
-        DIFFAD_GOTO(done, diffad_tensor_read(l->mix, rec + l->batch * c * p, bytes));
-    for (int i = 0; i < n; i++) {
-        float *to = out + (int64_t)i * each * p;
-        const size_t part = (size_t)(c * p) * sizeof(float);
-        memcpy(to, rec + (int64_t)i * c * p, part);
-        if (l->mix)
-            memcpy(to + c * p, rec + (int64_t)(l->batch + i) * c * p, part);
-        memcpy(to + (each - c) * p, b->augmented + (int64_t)i * c * p, part);
-        memcpy(mask + i * p, b->mask + i * p, (size_t)p);
+    for (int i = 0, run; i < n; i += run) {
+        for (run = 1; i + run < n && id[i + run] == id[i] + run;)
+            run++;
+        DIFFAD_TRY(diffad_loader_get(j->loader, id[i], run, &b));
+        memcpy(picture + i * values, b->augmented, (size_t)(run * values) * sizeof *picture);
+        memcpy(mask + i * p, b->mask, (size_t)(run * p));
     }
-done:
-    diffad_release(rec);
+    return DIFFAD_OK;
+}
+
+/* At most the latent's batch: x [batch][channels][H][W] holds their pictures (places behind n whatever they held); out
+ * [n][inputs][H][W]. */
+static diffad_status reconstruct(train_job *j, const int64_t *id, int n, const float *x, float *rec, float *noise, float *out)
+{
+    diffad_latent *l = j->latent;
+    const int64_t  values = j->run->desc.image_channels * plane(j), latents = diffad_latent_count(l), one = latents / l->batch;
+    const size_t   bytes = (size_t)(l->batch * values) * sizeof(float), part = (size_t)values * sizeof(float);
+    DIFFAD_TRY(diffad_tensor_write(l->x, x, bytes));
+    for (int i = 0; i < n; i++) {
+        diffad_latent_noise(l, train_seed(j), DIFFAD_RNG_SAMPLER, 0, id[i], 1, noise + i * one);
+        diffad_latent_noise(l, train_seed(j), DIFFAD_RNG_COND_NOISE, 0, id[i], 1, noise + latents + i * one);
+    }
+    DIFFAD_TRY(diffad_latent_encode(l));
+    DIFFAD_TRY(diffad_latent_sample(l, j->run->desc.train_sampler_steps, 0, noise, noise + latents, NULL));
+    DIFFAD_TRY(diffad_latent_decode(l));
+    DIFFAD_TRY(diffad_tensor_read(l->rec, rec, bytes));
+    if (l->mix)
+        DIFFAD_TRY(diffad_tensor_read(l->mix, rec + l->batch * values, bytes));
+    for (int i = 0; i < n; i++) {
+        float *to = out + (int64_t)i * inputs(j) * plane(j);
+        memcpy(to, rec + i * values, part);
+        if (l->mix)
+            memcpy(to + values, rec + (l->batch + i) * values, part);
+        memcpy(to + inputs(j) * plane(j) - values, x + i * values, part);
+    }
+    return DIFFAD_OK;
+}
+
+/* Samples id[0..n-1] into out [n][inputs][H][W] and mask [n][H][W]. */
+static diffad_status make_samples(train_job *j, const int64_t *id, int n, float *out, uint8_t *mask)
+{
+    const int     batch = j->latent->batch;
+    const int64_t values = j->run->desc.image_channels * plane(j);
+    float        *work = diffad_alloc_array((size_t)(3 * batch), (size_t)values * sizeof *work);
+    float        *noise = diffad_alloc_array((size_t)diffad_latent_count(j->latent) * 2, sizeof *noise);
+    diffad_status st = work && noise ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "segmenter: no host memory");
+    for (int i = 0; st == DIFFAD_OK && i < n; i += batch) {
+        const int count = n - i < batch ? n - i : batch;
+        st = load_samples(j, id + i, count, work, mask + i * plane(j));
+        if (st == DIFFAD_OK)
+            st = reconstruct(j, id + i, count, work, work + batch * values, noise, out + (int64_t)i * inputs(j) * plane(j));
+    }
+    diffad_release(work);
     diffad_release(noise);
     return st;
 }
@@ -67,59 +95,89 @@ static diffad_status make_pool(train_job *j)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "segmenter: no host memory for %d kept samples; lower cache_samples", n);
     const uint64_t start = diffad_sys.monotonic_ns();
     for (int i = 0; i < n; i += batch) {
+        int64_t id[TRAIN_PICTURES];
         if (r->options.stop && *r->options.stop)
             DIFFAD_FAIL(DIFFAD_ERR_STOPPED, "stopped while the segmenter's pictures were made; --resume makes them again");
         const int count = n - i < batch ? n - i : batch;
-        DIFFAD_TRY(make_samples(j, i, count, j->pool + (int64_t)i * inputs(j) * plane(j), j->pool_mask + i * plane(j)));
+        for (int k = 0; k < count; k++)
+            id[k] = i + k;
+        DIFFAD_TRY(make_samples(j, id, count, j->pool + (int64_t)i * inputs(j) * plane(j), j->pool_mask + i * plane(j)));
         if (r->options.progress)
             r->options.progress(r->options.user, &(diffad_train_progress){ .stage = "pictures", .step = i + count, .total = n, .loss = 0.0 / 1.0,
                 .images_per_second = (i + count) / ((double)(diffad_sys.monotonic_ns() - start) * 1e-9 + 1e-9) });
     }
-    j->pool_count = n;
     return DIFFAD_OK;
 }
 
-static void flip(const float *from, int h, int w, bool across, bool down, float *to)
+/* What draw number `number` of the training takes: a sample, and whether it is mirrored. */
+typedef struct drawn { int64_t id; bool across, down; } drawn;
+
+static drawn draw(const train_job *j, int64_t number)
 {
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++)
-            to[y * w + x] = from[(down ? h - 1 - y : y) * w + (across ? w - 1 - x : x)];
+    const int samples = j->run->desc.cache_samples;
+    if (samples == 0)
+        return (drawn){ .id = number };
+    diffad_rng r = diffad_rng_make(train_seed(j), DIFFAD_RNG_ORDER, 1, (uint32_t)number);
+    drawn      d = { .id = diffad_rng_below(&r, (uint32_t)samples) };
+    d.across = diffad_rng_below(&r, 2);
+    d.down   = diffad_rng_below(&r, 2);
+    return d;
 }
 
-static void draw(train_job *j, int64_t sample, float *x, uint8_t *mask)
+static void mirror(void *plane, int h, int w, size_t size, const drawn *d)
 {
-    const int     h = j->run->desc.image_size.v[0], w = j->run->desc.image_size.v[1];
-    const int64_t p = plane(j);
-    diffad_rng    r = diffad_rng_make(train_seed(j), DIFFAD_RNG_ORDER, 1, (uint32_t)sample);
-    const int64_t k = diffad_rng_below(&r, (uint32_t)j->pool_count);
-    const bool    across = diffad_rng_below(&r, 2), down = diffad_rng_below(&r, 2);
-    for (int c = 0; c < inputs(j); c++)
-        flip(j->pool + (k * inputs(j) + c) * p, h, w, across, down, x + c * p);
-    for (int64_t i = 0; i < p; i++) {
-        const int64_t y = i / w, q = i % w;
-        mask[i] = j->pool_mask[k * p + (down ? h - 1 - y : y) * w + (across ? w - 1 - q : q)];
+    unsigned char *p = plane, spare[sizeof(float)];
+    if (!d->across && !d->down)
+        return;
+    for (int y = 0; y < (d->down ? (h + 1) / 2 : h); y++)
+        for (int x = 0; x < w; x++) {
+            const int q = d->down ? h - 1 - y : y, k = d->across ? w - 1 - x : x;
+            if (q * w + k <= y * w + x)      /* each pair once */
+                continue;
+            memcpy(spare, p + (size_t)(y * w + x) * size, size);
+            memcpy(p + (size_t)(y * w + x) * size, p + (size_t)(q * w + k) * size, size);
+            memcpy(p + (size_t)(q * w + k) * size, spare, size);
+        }
+}
+
+static diffad_status take_samples(train_job *j, const int64_t *id, int n, float *x, uint8_t *mask)
+{
+    const int64_t p = plane(j), each = inputs(j) * p;
+    if (!j->pool)
+        return make_samples(j, id, n, x, mask);
+    for (int i = 0; i < n; i++) {
+        memcpy(x + i * each, j->pool + id[i] * each, (size_t)each * sizeof *x);
+        memcpy(mask + i * p, j->pool_mask + id[i] * p, (size_t)p);
     }
+    return DIFFAD_OK;
 }
 
 static diffad_status seg_feed(train_job *j, diffad_plan *plan, int64_t step, int64_t batch)
 {
-    const int     n = j->recipe->batch;
+    const int     n = j->recipe->batch, h = j->run->desc.image_size.v[0], w = j->run->desc.image_size.v[1];
     const int64_t p = plane(j), each = inputs(j) * p;
     float        *x = diffad_alloc_array((size_t)(n * each), sizeof *x);
     uint8_t      *mask = diffad_alloc((size_t)(n * p));
-    diffad_status st = x && mask ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "segmenter: no host memory");
+    int64_t      *id = diffad_alloc_array((size_t)n, sizeof *id);
+    diffad_status st = x && mask && id ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "segmenter: no host memory");
     (void)step;
-    if (st == DIFFAD_OK && j->pool_count)
-        for (int i = 0; i < n; i++)
-            draw(j, batch * n + i, x + i * each, mask + i * p);
-    for (int i = 0; st == DIFFAD_OK && !j->pool_count && i < n; i += j->latent->batch)
-        st = make_samples(j, batch * n + i, n - i < j->latent->batch ? n - i : j->latent->batch, x + i * each, mask + i * p);
+    for (int i = 0; st == DIFFAD_OK && i < n; i++)
+        id[i] = draw(j, batch * n + i).id;
+    if (st == DIFFAD_OK)
+        st = take_samples(j, id, n, x, mask);
+    for (int i = 0; st == DIFFAD_OK && i < n; i++) {
+        const drawn d = draw(j, batch * n + i);
+        for (int c = 0; c < inputs(j); c++)
+            mirror(x + i * each + c * p, h, w, sizeof *x, &d);
+        mirror(mask + i * p, h, w, sizeof *mask, &d);
+    }
     if (st == DIFFAD_OK)
         st = diffad_tensor_write(diffad_plan_tensor(plan, "x"), x, (size_t)(n * each) * sizeof *x);
     if (st == DIFFAD_OK)
         st = diffad_tensor_write(diffad_plan_tensor(plan, "mask"), mask, (size_t)(n * p));
     diffad_release(x);
     diffad_release(mask);
+    diffad_release(id);
     return st;
 }
 
@@ -163,7 +221,7 @@ static diffad_status seg_shape(train_job *j)
     return shapes_of(NULL, r->segmenter, &r->desc, 0, r->desc.segmenter.base_channels, inputs(j));
 }
 
-int train_picture_batch(const desc_stage *recipe) { return recipe->batch < 8 ? recipe->batch : 8; }
+int train_picture_batch(const desc_stage *recipe) { return recipe->batch < TRAIN_PICTURES ? recipe->batch : TRAIN_PICTURES; }
 
 /* Called by the loop once the state is known: pictures are made only when steps remain. */
 static diffad_status seg_prepare(train_job *j)
@@ -172,7 +230,7 @@ static diffad_status seg_prepare(train_job *j)
     if (j->latent || j->step >= j->recipe->steps)
         return DIFFAD_OK;
     DIFFAD_TRY(diffad_latent_create(r->dev, &r->desc, r->latent_scale, r->autoencoder, r->unet, train_picture_batch(j->recipe), NULL, &j->latent));
-    return r->desc.cache_samples > 0 ? make_pool(j) : DIFFAD_OK;
+    return r->desc.cache_samples > 0 && !r->desc.cache_fresh ? make_pool(j) : DIFFAD_OK;
 }
 
 static int seg_parts(train_job *j, diffad_params **list, const char **prefix)

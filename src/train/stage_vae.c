@@ -18,11 +18,15 @@ static int phase(const train_job *j, int64_t step)
 
 typedef struct pass { diffad_val rec, mean, logvar; } pass;
 
-static pass reconstruct(train_job *j, diffad_graph *g, diffad_val x, diffad_val keys, diffad_val dropout, uint32_t purpose)
+enum { CRITICS_TURN = 100 };      /* tells the second pass's random numbers from the first one's */
+
+static pass reconstruct(train_job *j, diffad_graph *g, diffad_val x, diffad_val keys, diffad_val dropout, uint32_t turn)
 {
+    const uint32_t purpose = DIFFAD_RNG_POSTERIOR + turn;
     diffad_nn nn = nn_make(g, j->run->autoencoder, true);
     pass      p;
     nn.dropout_key = dropout;
+    nn.dropouts    = turn << 16;
     diffad_moments(g, diffad_encoder(&nn, &j->run->desc, x), &p.mean, &p.logvar);
     const diffad_val eps = diffad_randn(g, keys, *diffad_val_shape(g, p.mean), purpose);
     p.rec = diffad_decoder(&nn, &j->run->desc, diffad_gaussian_sample(g, p.mean, p.logvar, eps));
@@ -71,7 +75,7 @@ static void build(train_job *j, int which, bool is_last, diffad_graph *g)
     const diffad_val x = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(n, d->image_channels, d->image_size.v[0], d->image_size.v[1]));
     const diffad_val keys = diffad_input(g, "keys", DIFFAD_I32, diffad_shape2(n, TRAIN_SEED_ROWS));
     const diffad_val dropout = d->autoencoder.dropout > 0 ? diffad_input(g, "dropout", DIFFAD_I32, diffad_shape1(2)) : diffad_none();
-    const pass       p   = reconstruct(j, g, x, keys, dropout, DIFFAD_RNG_POSTERIOR);
+    const pass       p   = reconstruct(j, g, x, keys, dropout, 0);
     const diffad_val nll = nll_of(j, g, x, p.rec), kl = diffad_kl(g, p.mean, p.logvar);
     diffad_val       loss = diffad_add(g, nll, diffad_affine(g, kl, d->train.kl_weight, 0));
     if (which == PHASE_CRITIC)
@@ -82,7 +86,7 @@ static void build(train_job *j, int which, bool is_last, diffad_graph *g)
     train_update u = { .prefix = "", .clip = j->recipe->clip, .has_sum = j->recipe->accumulate > 1, .is_last = is_last };
     train_add_update(g, 1, &j->run->autoencoder, loss, &u);
     if (which == PHASE_CRITIC) {      /* the critic's turn sees a new reconstruction by the updated autoencoder */
-        const pass       q = reconstruct(j, g, x, keys, dropout, DIFFAD_RNG_POSTERIOR + 100);
+        const pass       q = reconstruct(j, g, x, keys, dropout, CRITICS_TURN);
         const diffad_val fake = diffad_stop_gradient(g, q.rec);
         const diffad_val real_score = critic_of(j, g, x);
         const diffad_val hinge = diffad_hinge(g, real_score, critic_of(j, g, fake));
@@ -103,8 +107,8 @@ static diffad_status feed(train_job *j, diffad_plan *plan, int64_t step, int64_t
     DIFFAD_TRY(diffad_tensor_write(x, b->image, (size_t)diffad_shape_count(diffad_tensor_shape(x)) * sizeof(float)));
     if (key)
         DIFFAD_TRY(diffad_tensor_write(key, dropout, sizeof dropout));
-    if (diffad_plan_tensor(plan, "critic.hyper"))
-        DIFFAD_TRY(train_write_hyper(plan, "critic.", j->recipe, step - j->run->desc.train.critic_start + 1, j->recipe->accumulate, 0));
+    if (diffad_plan_tensor(plan, "critic.hyper"))      /* its Adam has counted from the start, over gradients of zero */
+        DIFFAD_TRY(train_write_hyper(plan, "critic.", j->recipe, step + 1, j->recipe->accumulate, 0));
     return train_write_keys(plan, "keys", seed, (uint32_t)step, batch * n, n);
 }
 

@@ -239,12 +239,12 @@ static diffad_status read_lpips(train_run *r)
 
 diffad_status train_describe(const diffad_train_options *o, diffad_desc *d)
 {
-    DIFFAD_TRY(diffad_desc_named(o->model, o->scale, d));
-    for (int i = 0; o->configs && o->configs[i]; i++)
-        DIFFAD_TRY(diffad_desc_file(o->configs[i], d));
-    for (int i = 0; o->sets && o->sets[i]; i++)
-        DIFFAD_TRY(diffad_config_set(o->sets[i], diffad_desc_fields, d));
-    return diffad_desc_check(d);
+    diffad_trail  trail = { .sources = NULL };
+    diffad_status st = diffad_desc_layers(o->model, o->scale, o->configs, o->sets, d, &trail);
+    for (const diffad_trail_row *n = trail.notes; n && o->note; n = n->next)
+        o->note(o->user, n->text);
+    diffad_trail_release(&trail);
+    return st == DIFFAD_OK ? diffad_desc_check(d) : st;
 }
 
 /* A folder in use is continued only when asked for, and only with the same description, class and seed. */
@@ -362,6 +362,7 @@ diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, di
     DIFFAD_GOTO(done, diffad_dataset_open(o->data, o->class_name, &r.dataset));
     if (diffad_dataset_train_count(r.dataset) == 0)
         DIFFAD_SET_GOTO(done, DIFFAD_ERR_DATA, "%s: no training images", o->data);
+    diffad_desc_count_steps(&r.desc, diffad_dataset_train_count(r.dataset));
     DIFFAD_GOTO(done, open_folder(&r, o, &record));
     DIFFAD_GOTO(done, run_open_params(&r));
     DIFFAD_GOTO(done, read_lpips(&r));

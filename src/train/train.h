@@ -11,7 +11,7 @@
 #include "diffusion/latent.h"
 #include "model/models.h"
 
-enum { TRAIN_SEED_ROWS = 4, TRAIN_PHASES = 2, TRAIN_MAX_LISTS = 4 };
+enum { TRAIN_SEED_ROWS = 4, TRAIN_PHASES = 2, TRAIN_MAX_LISTS = 4, TRAIN_PICTURES = 8 };
 
 typedef struct train_run {
     diffad_device       *dev;
@@ -32,9 +32,8 @@ typedef struct train_job {
     const desc_stage  *recipe;
     diffad_loader     *loader;
     diffad_latent     *latent;            /* seg: makes the pictures */
-    float             *pool;              /* seg: kept samples [n][channels][H][W] */
+    float             *pool;              /* seg: kept samples [cache_samples][channels][H][W]; NULL: made when drawn */
     uint8_t           *pool_mask;
-    int                pool_count;
     int64_t            step;              /* done so far */
     char              *ways[TRAIN_PHASES][2];    /* of each phase's plans (adding, completing a step), once chosen; kept in the state */
     int64_t            skipped;           /* steps without effect since a number was not finite */
@@ -96,7 +95,7 @@ const desc_stage *train_recipe(const diffad_desc *d, const train_stage *s);
 unsigned          train_keeps(const train_job *j);
 /* The stage's networks: shapes, tensors (`with`: DIFFAD_WITH_...), initial values. */
 diffad_status     train_open_networks(train_job *j, unsigned with);
-/* Pictures that the frozen networks make at a time for the segmenter. */
+/* Pictures that the frozen networks make at a time for the segmenter, at most TRAIN_PICTURES. No bit depends on it. */
 int               train_picture_batch(const desc_stage *recipe);
 
 /* ---- state.c: files of a stage ---- */

@@ -94,8 +94,8 @@ double train_rate(const desc_stage *r, int64_t k)
     const double done = r->steps > 1 ? (double)(k - 1) / (double)(r->steps - 1) : 0;
     if (r->decay == DESC_DECAY_COSINE)
         return r->rate_end + 0.5 * (r->rate - r->rate_end) * (1 + cos(3.14159265358979323846 * fmin(done, 1)));
-    if (r->decay == DESC_DECAY_MULTISTEP)
-        return r->rate * (done >= 0.9 ? 0.04 : done >= 0.8 ? 0.2 : 1);
+    if (r->decay == DESC_DECAY_MULTISTEP)      /* milestones at 80 % and 90 % of what is done */
+        return r->rate * (10 * (k - 1) >= 9 * r->steps ? 0.2 * 0.2 : 10 * (k - 1) >= 8 * r->steps ? 0.2 : 1);
     return r->rate;
 }
 

@@ -177,6 +177,36 @@ Test(cli, explain_shows_what_a_variant_changes)
     json_decref(root);
 }
 
+Test(cli, explain_takes_the_published_files_and_says_where_values_come_from)
+{
+    const tool_result r    = tool_run("explain '%s/model/kl.yaml' --json", DIFFAD_TEST_DIR);
+    json_t           *root = json_of(r.out);
+    int               found = 0;
+
+    cr_expect_eq(r.code, 0, "%s", r.err);
+    cr_expect(is_one_line(r.err) && strstr(r.err, "keys without a use here: ") && strstr(r.err, "model.params.monitor"), "%s", r.err);
+    cr_expect_eq(json_integer_value(json_object_get(root, "differences")), 0);
+    for (size_t i = 0; i < json_array_size(json_object_get(root, "values")); i++) {
+        const json_t *v = json_array_get(json_object_get(root, "values"), i);
+        const char   *name = json_string_value(json_object_get(v, "name")), *source = json_string_value(json_object_get(v, "source"));
+        cr_expect(source && *source, "%s", name);
+        found += strcmp(name, "train.vae.rate") == 0 && strstr(source, "4.5e-6 x accumulate 2 x GPUs 1 x batch 8");
+    }
+    cr_expect_eq(found, 1);
+    cr_expect_gt(json_array_size(json_object_get(root, "rules")), 10);
+    json_decref(root);
+}
+
+Test(cli, explain_refuses_what_contradicts_a_published_file)
+{
+    const tool_result r = tool_run("explain draem --config '%s/model/kl.yaml'", DIFFAD_TEST_DIR), none = tool_run("explain no_such.yaml");
+
+    cr_expect_eq(r.code, 2);
+    cr_expect(is_one_line(r.err), "%s", r.err);
+    cr_expect_eq(none.code, 2);
+    cr_expect(is_one_line(none.err), "%s", none.err);
+}
+
 Test(cli, devices_that_work_are_listed_with_their_capabilities)
 {
     const tool_result r    = tool_run("devices --json");

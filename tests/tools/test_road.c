@@ -95,6 +95,58 @@ Test(road, a_run_is_trained_evaluated_and_used, .timeout = 400)
     json_decref(row);
 }
 
+/* The published form at sizes for a CPU: 8 pictures are 4 batches of 2, 2 steps an epoch; the U-Net's length is in steps. */
+static void write_published(const char *folder)
+{
+    static const char autoencoder[] = "embed_dim: 4, monitor: m, ddconfig: { double_z: True, z_channels: 4, resolution: 32, in_channels: 3, out_ch: 3, ch: 32, "
+                                      "ch_mult: [1, 2, 2], num_res_blocks: 1, attn_resolutions: [], dropout: ";
+    static const char data[] = "data: { params: { batch_size: 2, num_workers: 0, train: { params: { resize_shape: [32, 32] } } } }\n";
+    FILE *kl = fopen(folder_path(folder, "kl.yaml"), "w"), *ldm = fopen(folder_path(folder, "ldm.yaml"), "w");
+    cr_assert(kl && ldm);
+    fprintf(kl, "model: { base_learning_rate: 4.5e-6, target: x.AutoencoderKL, params: { %s 0.5 }, lossconfig: { target: y.LPIPSWithDiscriminator, params: "
+                "{ disc_start: 3, kl_weight: 0.000001, disc_weight: 0.5 } } } }\n%slightning: { trainer: { accumulate_grad_batches: 2, max_epochs: 3 } }\n", autoencoder, data);
+    fprintf(ldm, "model: { base_learning_rate: 2e-6, target: x.LatentDiffusion, params: { linear_start: 0.0015, linear_end: 0.02, timesteps: 1000, image_size: 8, "
+                 "channels: 4, conditioning_key: concat, cond_stage_key: augmented_image, cond_stage_config: __is_first_stage__, unet_config: { target: z.UNetModel, "
+                 "params: { in_channels: 8, out_channels: 4, model_channels: 32, attention_resolutions: [2, 1], num_res_blocks: 1, channel_mult: [1, 2], "
+                 "num_head_channels: 16 } }, first_stage_config: { target: x.AutoencoderKL, params: { %s 0.0 }, lossconfig: { target: torch.nn.Identity } } } } }\n"
+                 "%slightning: { trainer: { max_steps: 5 } }\n", autoencoder, data);
+    fclose(kl);
+    fclose(ldm);
+}
+
+static const char *explained(json_t *root, const char *name, const char *key)
+{
+    json_t *values = json_object_get(root, "values");
+    for (size_t i = 0; i < json_array_size(values); i++)
+        if (strcmp(text_at(json_array_get(values, i), "name"), name) == 0)
+            return text_at(json_array_get(values, i), key);
+    return "";
+}
+
+Test(road, published_configurations_are_trained_as_they_are, .timeout = 400)
+{
+    const char *folder = folder_new();
+    write_published(folder);
+    cr_assert_eq(tool_run("data synth '%s/data' --size 48 --train 8 --good 1 --bad 1 --textures 3", folder).code, 0);
+    const tool_result train = tool_run("train '%s/data' --class cloth --scale tiny --config '%s/kl.yaml' --config '%s/ldm.yaml' --set cache_samples=4 "
+                                       "--set train.seg.steps=3 --out '%s/run'", folder, folder, folder, folder);
+    cr_assert_eq(train.code, 0, "%s", train.err);
+    const char *said = strstr(train.err, "kl.yaml: keys without a use here: ");
+    cr_expect(said && !strstr(said + 1, "kl.yaml: keys"), "said once: %s", train.err);
+    cr_expect(strstr(train.err, "6 steps of 2 x 2 pictures, rate 1.8e-05"), "%s", train.err);
+
+    const tool_result explain = tool_run("explain '%s/run' --json", folder);
+    json_t           *root = json_of(explain.out);
+
+    cr_expect_eq(explain.code, 0, "%s", explain.err);
+    cr_expect_str_eq(explained(root, "train.vae.steps", "value"), "6");
+    cr_expect_str_eq(explained(root, "train.ldm.steps", "value"), "5");
+    cr_expect_str_eq(explained(root, "autoencoder.dropout", "value"), "0.5");
+    cr_expect_str_eq(explained(root, "train.vae.rate", "source"), "run.json");
+    cr_expect(strstr(explained(root, "segmenter.base_channels", "source"), "tiny.yaml"));
+    json_decref(root);
+}
+
 Test(road, a_used_run_folder_is_refused_and_resumed_with_the_same_weights, .timeout = 400)
 {
     const char       *folder = folder_new(), *run = trained(folder, "");
