@@ -9,10 +9,30 @@
 
 static void add_text(diffad_hasher *h, const char *text) { diffad_hasher_add(h, text, strlen(text) + 1); }
 
+static diffad_status add_file(diffad_hasher *h, const char *path);
+
+/* A mask may be a folder of files. */
+static diffad_status add_folder(diffad_hasher *h, const char *path)
+{
+    diffad_names  names;
+    diffad_status st = DIFFAD_OK;
+    add_text(h, diffad_path_base(path));
+    DIFFAD_TRY(diffad_dir_list(path, DIFFAD_ERR_DATA, &names));
+    for (int64_t i = 0; st == DIFFAD_OK && i < names.count; i++) {
+        char *file = diffad_path_join(path, names.name[i]);
+        st = file ? add_file(h, file) : diffad_fail(DIFFAD_ERR_MEMORY, "%s: no host memory for a fingerprint", path);
+        diffad_release(file);
+    }
+    diffad_names_release(&names);
+    return st;
+}
+
 static diffad_status add_file(diffad_hasher *h, const char *path)
 {
     unsigned char *data;
     int64_t        bytes;
+    if (diffad_path_is_dir(path))
+        return add_folder(h, path);
     DIFFAD_TRY(diffad_file_read(path, diffad_image_limits_default().max_file_bytes, DIFFAD_ERR_DATA, &data, &bytes));
     add_text(h, diffad_path_base(path));
     diffad_hasher_add(h, data, (size_t)bytes);
