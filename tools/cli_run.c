@@ -6,6 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
+bool cli_spell_set(const char *given, char *out, size_t bytes)
+{
+    static const char steps[] = "train.steps.";
+    const int         name = (int)strcspn(given, "="), front = (int)sizeof steps - 1;
+    const int         n = name > front && strncmp(given, steps, (size_t)front) == 0
+                              ? snprintf(out, bytes, "train.%.*s.steps%s", name - front, given + front, given + name)
+                              : snprintf(out, bytes, "%s", given);
+    return n >= 0 && (size_t)n < bytes;
+}
+
 void cli_on_train(void *user, const diffad_train_progress *p)
 {
     static char stage[64];

@@ -10,6 +10,9 @@
 void cli_on_train(void *user, const diffad_train_progress *p);
 void cli_on_eval(void *user, int64_t done, int64_t total);
 
+/* An assignment of --set with train.steps.STAGE spelled train.STAGE.steps; false: too long. */
+bool cli_spell_set(const char *given, char *out, size_t bytes);
+
 /* The object of `eval --json`, without a newline, appended to j. */
 void cli_eval_json(cli_json *j, const diffad_detector *d, const diffad_evaluation *e, bool official);
 /* The same for a reader, beside the paper's figures. */

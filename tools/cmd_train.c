@@ -31,7 +31,6 @@ static bool add_set(sets *s, const char *format, ...)
 static int collect_sets(const cli *c, sets *s)
 {
     static const char *const stages[] = { "vae", "ldm", "seg", "draem" };
-    static const char        steps[] = "train.steps.";
     bool ok = true;
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
         if (cli_has(c, "steps"))
@@ -40,13 +39,8 @@ static int collect_sets(const cli *c, sets *s)
             ok = ok && add_set(s, "train.%s.batch=%lld", stages[i], (long long)cli_int(c, "batch", 0));
     }
     for (const char *const *l = cli_list(c, "set"); l && *l; l++) {
-        const size_t stage =
-            strcspn(*l, "=") > sizeof steps - 1 && strncmp(*l, steps, sizeof steps - 1) == 0 ? sizeof steps - 1 : 0;
-        if (stage)
-            ok = ok &&
-                 add_set(s, "train.%.*s.steps%s", (int)(strcspn(*l, "=") - stage), *l + stage, *l + strcspn(*l, "="));
-        else
-            ok = ok && add_set(s, "%s", *l);
+        char text[SET_BYTES];
+        ok = ok && cli_spell_set(*l, text, sizeof text) && add_set(s, "%s", text);
     }
     return ok ? 0
               : cli_usage(c, "more than %d values are set, or one of them is longer than %d bytes", MAX_SETS,

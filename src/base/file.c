@@ -306,6 +306,42 @@ diffad_status diffad_file_write(const char *path, const void *data, int64_t byte
     return diffad_writer_commit(&w);
 }
 
+static diffad_status copy_all(int fd, const char *from, diffad_status code, diffad_writer *w)
+{
+    char *piece = diffad_alloc(PIECE);
+    if (!piece)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory to copy it", from);
+    diffad_status st = DIFFAD_OK;
+    for (long n = 1; st == DIFFAD_OK && n != 0;) {
+        n = diffad_sys.read(fd, piece, PIECE);
+        if (n < 0 && errno == EINTR)
+            continue;
+        st = n < 0 ? fail_errno(code, "read", from) : diffad_writer_append(w, piece, n);
+    }
+    diffad_release(piece);
+    return st;
+}
+
+diffad_status diffad_file_share(const char *from, const char *to, diffad_status code)
+{
+    diffad_writer w;
+    bool          is_dir = false;
+    if (diffad_sys.stat(from, NULL, &is_dir) == 0 && !is_dir && !diffad_path_exists(to) && diffad_sys.link(from, to) == 0)
+        return DIFFAD_OK;
+    const int fd = diffad_sys.open(from, O_RDONLY, 0);
+    if (fd < 0)
+        return fail_errno(code, "read", from);
+    diffad_status st = diffad_writer_begin(&w, to);
+    if (st == DIFFAD_OK)
+        st = copy_all(fd, from, code, &w);
+    if (st == DIFFAD_OK)
+        st = diffad_writer_commit(&w);
+    else
+        diffad_writer_abandon(&w);
+    diffad_sys.close(fd);
+    return st;
+}
+
 diffad_status diffad_file_append(const char *path, const void *data, int64_t bytes)
 {
     const int fd = diffad_sys.open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);

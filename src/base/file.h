@@ -26,6 +26,10 @@ diffad_status diffad_writer_printf(diffad_writer *w, const char *format, ...) DI
 diffad_status diffad_writer_commit(diffad_writer *w);
 void          diffad_writer_abandon(diffad_writer *w);
 
+/* The whole file under a second name: a hard link, else a copy. Files are replaced here, never changed, so neither name sees
+ * what becomes of the other. `code`: as diffad_file_read, for `from`. */
+diffad_status diffad_file_share(const char *from, const char *to, diffad_status code);
+
 /* At the end of a growing log, in one write; made if needed. */
 diffad_status diffad_file_append(const char *path, const void *data, int64_t bytes);
 

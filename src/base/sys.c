@@ -122,7 +122,7 @@ static int os_apart(void (*job)(void *user, char *text, size_t bytes), void *use
 diffad_sys_table diffad_sys = {
     .alloc = os_alloc, .resize = realloc, .release = free,
     .open = os_open, .close = close, .read = os_read, .write = os_write, .seek = os_seek,
-    .fsync = fsync, .truncate = os_truncate, .rename = rename, .unlink = unlink, .mkdir = os_mkdir,
+    .fsync = fsync, .truncate = os_truncate, .rename = rename, .link = link, .unlink = unlink, .mkdir = os_mkdir,
     .stat = os_stat, .list = os_list, .monotonic_ns = os_monotonic_ns, .wall_seconds = os_wall_seconds, .getenv = os_getenv,
     .apart = os_apart,
 };

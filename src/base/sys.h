@@ -21,6 +21,7 @@ typedef struct diffad_sys_table {
     int         (*fsync)(int fd);
     int         (*truncate)(int fd, int64_t bytes);
     int         (*rename)(const char *from, const char *to);
+    int         (*link)(const char *from, const char *to);    /* a second name */
     int         (*unlink)(const char *path);
     int         (*mkdir)(const char *path, int mode);
     int         (*stat)(const char *path, int64_t *bytes, bool *is_dir);

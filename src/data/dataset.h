@@ -52,6 +52,9 @@ diffad_status diffad_plain_scan(diffad_dataset *d, const char *folder);
 /* diffad_dataset_open with strict chosen. */
 diffad_status diffad_dataset_scan(const char *root, const char *name, bool strict, diffad_dataset **out);
 
+/* 16 hex digits over names and contents of all images and masks, whatever the folder they lie in. */
+diffad_status diffad_dataset_fingerprint(const diffad_dataset *d, char hex[17]);
+
 /* All images below `folder` to a depth of 16, sorted folder by folder; in DTD's root only those of images/. */
 diffad_status diffad_dataset_scan_tree(const char *folder, diffad_dataset **out);
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Columns: table, method, sampling steps in training, class, metric, value in percent. */
-enum { COLUMN_METHOD = 1, COLUMN_CLASS = 3, COLUMN_METRIC = 4, COLUMN_VALUE = 5, COLUMNS = 6 };
+enum { COLUMN_TABLE, COLUMN_METHOD, COLUMN_STEPS, COLUMN_CLASS, COLUMN_METRIC, COLUMN_VALUE, COLUMNS };
 
 static const struct { const char *model, *method; } methods[] = {
     { "diffad", "DiffAD" },
@@ -18,9 +18,11 @@ static const struct { const char *model, *method; } methods[] = {
     { "draem", "DRAEM" },
 };
 
-static bool is_field(const char *from, const char *to, const char *text)
+/* Whether column i holds `text`. */
+static bool is_field(const char *const *field, int i, const char *text)
 {
-    return (size_t)(to - from) == strlen(text) && strncmp(from, text, strlen(text)) == 0;
+    const size_t n = (size_t)(field[i + 1] - 1 - field[i]);
+    return n == strlen(text) && strncmp(field[i], text, n) == 0;
 }
 
 /* "98.7" whatever the locale. */
@@ -54,8 +56,12 @@ static bool split_line(const char *line, const char *end, const char *field[COLU
     return n == COLUMNS;
 }
 
-/* The first row wins: tables 1 and 2 (50 sampling steps in training) stand before table 4. */
-static double lookup(const char *method, const char *name, const char *metric)
+static bool is_number(const char *const *field, int i, int wanted)
+{
+    return wanted == 0 || number_of(field[i], field[i + 1] - 1) == wanted;
+}
+
+double diffad_paper_printed(int table, const char *method, int steps, const char *name, const char *metric)
 {
     const diffad_embedded *file = diffad_embedded_find(diffad_embedded_models, "paper_tables.csv");
     if (!file)
@@ -64,24 +70,30 @@ static double lookup(const char *method, const char *name, const char *metric)
         const char *field[COLUMNS + 1];
         end = line + strcspn(line, "\n");
         const char *last = end > line && end[-1] == '\r' ? end - 1 : end;
-        if (split_line(line, last, field) && is_field(field[COLUMN_METHOD], field[COLUMN_METHOD + 1] - 1, method) &&
-            is_field(field[COLUMN_CLASS], field[COLUMN_CLASS + 1] - 1, name) &&
-            is_field(field[COLUMN_METRIC], field[COLUMN_METRIC + 1] - 1, metric))
+        if (split_line(line, last, field) && is_number(field, COLUMN_TABLE, table) && is_field(field, COLUMN_METHOD, method) &&
+            is_number(field, COLUMN_STEPS, steps) && is_field(field, COLUMN_CLASS, name) && is_field(field, COLUMN_METRIC, metric))
             return number_of(field[COLUMN_VALUE], last);
     }
     return NAN;
 }
 
+const char *diffad_paper_method(const char *model)
+{
+    for (size_t i = 0; model && i < sizeof methods / sizeof methods[0]; i++)
+        if (strcmp(model, methods[i].model) == 0)
+            return methods[i].method;
+    return NULL;
+}
+
 double diffad_paper_figure(const char *model, const char *name, const char *metric)
 {
-    for (size_t i = 0; model && name && i < sizeof methods / sizeof methods[0]; i++)
-        if (strcmp(model, methods[i].model) == 0)
-            return lookup(methods[i].method, name, metric) / 100;
-    return NAN;
+    const char *method = diffad_paper_method(model);
+    return method && name ? diffad_paper_printed(0, method, 0, name, metric) / 100 : NAN;
 }
 
 double diffad_paper_seconds(const char *model)
 {
     const bool is_diffad = model && strcmp(model, "diffad") == 0, is_draem = model && strcmp(model, "draem") == 0;
-    return is_diffad || is_draem ? lookup(is_draem ? "DRAEM" : "DiffAD_5", "average", "seconds_per_image_v100") : NAN;
+    return is_diffad || is_draem ? diffad_paper_printed(5, is_draem ? "DRAEM" : "DiffAD_5", 0, "average", "seconds_per_image_v100")
+                                 : NAN;
 }

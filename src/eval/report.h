@@ -19,6 +19,11 @@ void diffad_report_metrics_json(diffad_text *t, const diffad_report_metrics *m);
 
 /* Mean over the classes of the metric at this offset of diffad_report_metrics, those without it left out. */
 double diffad_report_mean(const diffad_report *r, size_t offset);
+/* A figure in the paper's own terms, as it is printed (98.7); table 0, steps 0: any. NaN: none. The first row wins: tables 1
+ * and 2 (50 sampling steps in training) stand before table 4. */
+double      diffad_paper_printed(int table, const char *method, int steps, const char *name, const char *metric);
+/* What the paper calls a model; NULL: not there. */
+const char *diffad_paper_method(const char *model);
 /* Seconds per image on a V100 after the paper's table 5; NaN: not stated. */
 double diffad_paper_seconds(const char *model);
 

@@ -73,8 +73,9 @@ diffad_status run_record_write(const char *folder, const run_record *r, const di
     json_t       *desc = text ? json_loads(text, 0, NULL) : NULL, *stages = json_object();
     for (int i = 0; i < RUN_STAGES; i++)
         if (r->stage[i].steps > 0 || r->stage[i].is_done)
-            json_object_set_new(stages, run_stages[i]->name, json_pack("{sI sf sb}", "steps", (json_int_t)r->stage[i].steps, "seconds",
-                                                                       r->stage[i].seconds, "done", r->stage[i].is_done));
+            json_object_set_new(stages, run_stages[i]->name, json_pack("{sI sf sI sb}", "steps", (json_int_t)r->stage[i].steps, "seconds",
+                                                                       r->stage[i].seconds, "peak_bytes", (json_int_t)r->stage[i].peak_bytes,
+                                                                       "done", r->stage[i].is_done));
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seed);      /* a string: JSON numbers lose 64-bit integers */
     json_t *root = json_pack("{si ss ss ss ss ss ss ss ss ss so sI so ss so so ss}", "format", FORMAT, "version", r->version, "model", r->model,
                              "scale", r->scale, "class", r->class_name, "data", r->data, "textures", r->textures, "device", r->device,
@@ -137,6 +138,7 @@ static diffad_status parse_record(const char *path, const json_t *root, run_reco
         const json_t *s = json_object_get(json_object_get(root, "stages"), run_stages[i]->name);
         r->stage[i].steps   = (int64_t)json_integer_value(json_object_get(s, "steps"));
         r->stage[i].seconds = json_number_value(json_object_get(s, "seconds"));
+        r->stage[i].peak_bytes = (size_t)json_integer_value(json_object_get(s, "peak_bytes"));
         r->stage[i].is_done = json_is_true(json_object_get(s, "done"));
     }
     return read_description(path, root, d);

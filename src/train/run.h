@@ -14,7 +14,7 @@ typedef struct run_record {
     int64_t  parameters;
     double   threshold;              /* NaN: not known */
     char     threshold_rule[256];
-    struct { int64_t steps; double seconds; bool is_done; } stage[RUN_STAGES];     /* vae, ldm, seg, draem */
+    struct { int64_t steps; double seconds; size_t peak_bytes; bool is_done; } stage[RUN_STAGES];     /* vae, ldm, seg, draem */
 } run_record;
 
 extern const train_stage *const run_stages[RUN_STAGES];
@@ -28,6 +28,14 @@ diffad_status run_record_read(const char *folder, run_record *r, diffad_desc *d)
 
 /* The stages a description needs, in order; returns how many. */
 int run_stages_of(const diffad_desc *d, const train_stage **list);
+
+/* ---- share.c: what one run can take from another ---- */
+
+/* Equal for two descriptions when the stage, and those before it, train to the same weights (given seed and data). 0: memory. */
+uint64_t      run_stage_key(const diffad_desc *d, const train_stage *s);
+bool          run_has_stage(const char *folder, const train_stage *s);
+/* A finished stage of the run `from`, as if trained in `folder`; nothing happens where `from` has none or `folder` has one. */
+diffad_status run_take_stage(const char *from, const char *folder, const train_stage *s);
 
 /* Parameter lists of a run (no tensors yet) and their release. */
 diffad_status run_open_params(train_run *r);

@@ -46,7 +46,7 @@ diffad_status train_state_save(const train_job *j, bool is_final)
 {
     diffad_arena     arena = { 0 };
     diffad_file_list files = { 0 };
-    char             step[32], scale[48];
+    char             step[32], scale[48], seconds[32];
     char            *desc = diffad_config_to_json(diffad_desc_fields, &j->run->desc), *path = file_of(j, is_final), *old = file_of(j, false);
     diffad_status    st = desc && path && old ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "checkpoint: no host memory");
     snprintf(step, sizeof step, "%lld", (long long)j->step);
@@ -54,9 +54,12 @@ diffad_status train_state_save(const train_job *j, bool is_final)
     diffad_text_add_f64(&t, j->run->latent_scale, 17);
     snprintf(scale, sizeof scale, "%s", t.s ? t.s : "");
     diffad_text_release(&t);
-    diffad_file_text meta[5 + 2 * TRAIN_PHASES] = { { "format", "diffad-1" }, { "stage", j->stage->name }, { "step", step }, { "model", desc },
+    diffad_file_text meta[6 + 2 * TRAIN_PHASES] = { { "format", "diffad-1" }, { "stage", j->stage->name }, { "step", step }, { "model", desc },
                                                     { "latent_scale", scale } };
     int n_meta = 5;
+    snprintf(seconds, sizeof seconds, "%lld", (long long)(1000 * train_seconds(j)));
+    if (!is_final)      /* a finished file says what was trained, to the bit; how long it took stands in run.json */
+        meta[n_meta++] = (diffad_file_text){ "milliseconds", seconds };
     for (int i = 0; i < 2 * TRAIN_PHASES; i++)
         if (j->ways[i / 2][i % 2])
             meta[n_meta++] = (diffad_file_text){ way_keys[i], j->ways[i / 2][i % 2] };
@@ -87,7 +90,9 @@ static diffad_status check_header(const train_job *j, const diffad_file *f, cons
 static diffad_status load_parts(train_job *j, const diffad_file *f, bool is_final)
 {
     diffad_params *list[TRAIN_MAX_LISTS];
-    const char    *prefix[TRAIN_MAX_LISTS], *scale = diffad_file_metadata(f, "latent_scale");
+    const char    *prefix[TRAIN_MAX_LISTS], *scale = diffad_file_metadata(f, "latent_scale"),
+                  *spent = diffad_file_metadata(f, "milliseconds");
+    int64_t        milliseconds;
     char           full[96];
     const int      n = j->stage->parts(j, list, prefix);
     for (int p = 0; p < STATE_PARTS; p++)
@@ -106,6 +111,8 @@ static diffad_status load_parts(train_job *j, const diffad_file *f, bool is_fina
         if (ways && !(j->ways[i / 2][i % 2] = diffad_strdup(ways)))
             DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "checkpoint: no host memory");
     }
+    if (spent && diffad_parse_i64(spent, &milliseconds) && milliseconds > 0)
+        j->seconds = (double)milliseconds * 1e-3;
     double v;
     if (scale && diffad_parse_f64(scale, &v) && v > 0)
         j->run->latent_scale = v;

@@ -1,6 +1,7 @@
 /* train.c: diffad_train: a run folder from options, stage by stage. */
 #include "base/file.h"
 #include "base/text.h"
+#include "device/device.h"
 #include "tensor/tensor.h"
 #include "train/run.h"
 
@@ -31,6 +32,8 @@ diffad_loader_options train_loader_options(const train_run *r, uint32_t stage, b
     o.anomalies = anomalies;
     return o;
 }
+
+double train_seconds(const train_job *j) { return j->seconds + (double)(diffad_sys.monotonic_ns() - j->start) * 1e-9; }
 
 uint64_t train_seed(const train_job *j) { return j->run->options.seed + ((uint64_t)j->stage->number << 48); }
 
@@ -175,12 +178,13 @@ unsigned train_keeps(const train_job *j)
 
 static diffad_status run_stage(train_run *r, const train_stage *s, run_record *record)
 {
-    train_job  j = { .run = r, .stage = s, .recipe = train_recipe(&r->desc, s) };
+    train_job  j = { .run = r, .stage = s, .recipe = train_recipe(&r->desc, s), .start = diffad_sys.monotonic_ns() };
     bool       found = false, is_final = false;
     int        k = 0;
     while (run_stages[k] != s)
         k++;
-    const uint64_t start = diffad_sys.monotonic_ns();
+    const size_t peak = r->dev->peak_bytes;
+    r->dev->peak_bytes = r->dev->bytes;
     /* A finished stage gives its weights to the later ones; what its optimiser needs is neither made for it nor kept. */
     diffad_status  st = train_open_networks(&j, train_state_is_final(&j) ? train_keeps(&j) & DIFFAD_WITH_SHADOW : train_keeps(&j));
     if (st == DIFFAD_OK)
@@ -200,8 +204,11 @@ static diffad_status run_stage(train_run *r, const train_stage *s, run_record *r
 done:
     if (st == DIFFAD_OK)
         st = run_ways_write(r->folder, s->name, j.ways);
-    if (st == DIFFAD_OK && !(found && is_final))
-        record->stage[k].seconds += (double)(diffad_sys.monotonic_ns() - start) * 1e-9;
+    if (!(found && is_final)) {
+        record->stage[k].seconds    = fmax(record->stage[k].seconds, train_seconds(&j));
+        record->stage[k].peak_bytes = r->dev->peak_bytes;
+    }
+    r->dev->peak_bytes = peak > r->dev->peak_bytes ? peak : r->dev->peak_bytes;
     record->stage[k].steps   = j.step;
     record->stage[k].is_done = st == DIFFAD_OK;
     close_job(&j);
@@ -274,26 +281,6 @@ static diffad_status open_folder(train_run *r, const diffad_train_options *o, ru
     return DIFFAD_OK;
 }
 
-/* Finished stages of another run are copied in, as if trained here. */
-static diffad_status take_over(const train_run *r, const char *from, const char *stage)
-{
-    char           name[64];
-    unsigned char *data = NULL;
-    int64_t        bytes;
-    snprintf(name, sizeof name, "%s.safetensors", stage);
-    char         *a = diffad_path_join(from, name), *b = diffad_path_join(r->folder, name);
-    diffad_status st = a && b ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "run: no host memory");
-    if (st == DIFFAD_OK && diffad_path_exists(a) && !diffad_path_exists(b)) {
-        st = diffad_file_read(a, (int64_t)1 << 40, DIFFAD_ERR_CHECKPOINT, &data, &bytes);
-        if (st == DIFFAD_OK)
-            st = diffad_file_write(b, data, bytes);
-    }
-    diffad_release(data);
-    diffad_release(a);
-    diffad_release(b);
-    return st;
-}
-
 static void fill_record(run_record *record, const train_run *r, const diffad_train_options *o)
 {
     snprintf(record->model, sizeof record->model, "%s", r->desc.name);
@@ -314,7 +301,7 @@ static diffad_status run_stages_wanted(train_run *r, const diffad_train_options 
     bool               any = false;
     for (int i = 0; i < n; i++) {
         if (o->from && strcmp(o->stages, list[i]->name) != 0)
-            DIFFAD_TRY(take_over(r, o->from, list[i]->name));
+            DIFFAD_TRY(run_take_stage(o->from, r->folder, list[i]));
         const bool wanted = strcmp(o->stages, "all") == 0 || strcmp(o->stages, list[i]->name) == 0;
         any = any || wanted;
         char file[64];
@@ -334,8 +321,7 @@ static diffad_status run_stages_wanted(train_run *r, const diffad_train_options 
     return DIFFAD_OK;
 }
 
-/* Anomaly sources: the folder that was named, else DATA/textures where that is no class, else procedural ones. */
-static diffad_status find_textures(train_run *r, const char *data, char **found)
+diffad_status train_find_textures(train_run *r, const char *data, char **found)
 {
     char *beside = diffad_path_join(data, "textures"), *inside = beside ? diffad_path_join(beside, "train") : NULL;
     const bool is_there = inside && diffad_path_is_dir(beside) && !diffad_path_is_dir(inside);
@@ -366,7 +352,7 @@ diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, di
     DIFFAD_GOTO(done, open_folder(&r, o, &record));
     DIFFAD_GOTO(done, run_open_params(&r));
     DIFFAD_GOTO(done, read_lpips(&r));
-    DIFFAD_GOTO(done, find_textures(&r, o->data, &textures));
+    DIFFAD_GOTO(done, train_find_textures(&r, o->data, &textures));
     fill_record(&record, &r, o);
     DIFFAD_GOTO(done, run_record_write(r.folder, &record, &r.desc));
     DIFFAD_GOTO(done, run_stages_wanted(&r, o, &record));

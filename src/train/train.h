@@ -37,6 +37,8 @@ typedef struct train_job {
     int64_t            step;              /* done so far */
     char              *ways[TRAIN_PHASES][2];    /* of each phase's plans (adding, completing a step), once chosen; kept in the state */
     int64_t            skipped;           /* steps without effect since a number was not finite */
+    uint64_t           start;             /* of this part of the stage's training, and the seconds of earlier parts */
+    double             seconds;
 } train_job;
 
 struct train_stage {
@@ -90,6 +92,9 @@ uint64_t      train_seed(const train_job *j);      /* of the stage */
 /* The description that options ask for: a variant and a scale, files and assignments laid over it. */
 diffad_status     train_describe(const diffad_train_options *o, diffad_desc *d);
 diffad_status     train_shape_lpips(train_run *r);
+/* Anomaly sources: the folder that was named, else DATA/textures where that is no class (*found, released by the caller), else
+ * procedural ones. Sets r->options.textures. */
+diffad_status     train_find_textures(train_run *r, const char *data, char **found);
 const desc_stage *train_recipe(const diffad_desc *d, const train_stage *s);
 /* DIFFAD_WITH_... that training the stage needs beside the weights. */
 unsigned          train_keeps(const train_job *j);
@@ -103,6 +108,8 @@ int               train_picture_batch(const desc_stage *recipe);
 diffad_status train_state_save(const train_job *j, bool is_final);
 /* Whether the run folder holds the finished stage. */
 bool          train_state_is_final(const train_job *j);
+/* Seconds that the stage took so far. */
+double        train_seconds(const train_job *j);
 /* *found false: there is none. */
 diffad_status train_state_load(train_job *j, bool *found, bool *is_final);
 
