@@ -92,9 +92,10 @@ static diffad_status take_stages(walk *w)
             continue;
         const grid_cell *owner = grid_stage_owner(w->r, w->c, i);
         w->c->pub.stage[i].from = grid_trainer(owner, i);
-        if (!owner) {
-            DIFFAD_TRY(inherit_failure(w, i));
-            break;      /* what comes behind a stage that is trained here is trained here, too */
+        if (!owner) {      /* trained here, and so is what comes behind it */
+            for (int k = i; k < n; k++)
+                w->c->pub.stage[k].from = NULL;
+            return inherit_failure(w, i);
         }
         w->c->pub.stage[i].seconds = owner->pub.stage[i].seconds;
         w->c->pub.stage[i].bytes   = owner->pub.stage[i].bytes;
@@ -149,12 +150,11 @@ static diffad_status train(walk *w)
 
 /* ---- evaluation ---- */
 
-static void add_protocols(grid_eval *e, const diffad_evaluation *from)
+static void add_protocol(grid_eval *e, const char *name, const diffad_scores_metrics *image, const diffad_scores_metrics *pixel, double aupro,
+                         double seconds)
 {
-    e->protocol[e->protocols++] = (diffad_protocol_metrics){ "official",
-        { .image_auroc = from->image.auroc, .image_ap = from->image.ap, .image_f1max = from->image.f1max, .pixel_auroc = from->pixel.auroc,
-          .pixel_ap = from->pixel.ap, .pixel_f1max = from->pixel.f1max, .pixel_aupro = from->aupro,
-          .seconds_per_image = from->seconds_per_image } };
+    e->protocol[e->protocols++] = (diffad_protocol_metrics){ name, { .image_auroc = image->auroc, .image_ap = image->ap, .image_f1max = image->f1max,
+        .pixel_auroc = pixel->auroc, .pixel_ap = pixel->ap, .pixel_f1max = pixel->f1max, .pixel_aupro = aupro, .seconds_per_image = seconds } };
 }
 
 static diffad_status evaluate(walk *w, int steps)
@@ -172,7 +172,7 @@ static diffad_status evaluate(walk *w, int steps)
         st = diffad_evaluate(d, &o, &e);
     if (st == DIFFAD_OK) {
         grid_eval kept = { .steps = steps, .images = e.images, .seconds = e.seconds_per_image, .bytes = r->dev->peak_bytes };
-        add_protocols(&kept, &e);
+        add_protocol(&kept, "official", &e.image, &e.pixel, e.aupro, e.seconds_per_image);
         if (isfinite(e.threshold) && w->c->evals == 0)      /* for `detect` with this run */
             st = diffad_detector_keep_threshold(d, e.threshold, e.threshold_rule);
         if (st == DIFFAD_OK && !diffad_grow(&w->c->eval, w->c->evals, &w->c->eval_capacity, sizeof kept))

@@ -59,21 +59,19 @@ static diffad_status add_class(diffad_reproduce *r, const char *open_as)
 /* Every class folder in DATA; DATA itself where it is one, or a plain folder. */
 static diffad_status add_all_classes(diffad_reproduce *r)
 {
-    diffad_names names;
-    if (diffad_layout_of(r->o.train.data) != DIFFAD_DATA_PLAIN)
-        return add_class(r, NULL);
-    DIFFAD_TRY(diffad_dir_list(r->o.train.data, DIFFAD_ERR_DATA, &names));
-    diffad_status st = DIFFAD_OK;
-    for (int64_t i = 0; st == DIFFAD_OK && i < names.count; i++) {
-        char *folder = diffad_path_join(r->o.train.data, names.name[i]);
-        if (!folder)
-            st = no_memory();
-        else if (diffad_layout_of(folder) != DIFFAD_DATA_PLAIN)
-            st = add_class(r, names.name[i]);
-        diffad_release(folder);
+    char *names = diffad_layout_classes(r->o.train.data);
+    if (!names)
+        return no_memory();
+    diffad_status st = *names ? DIFFAD_OK : add_class(r, NULL);
+    for (char *at = names; st == DIFFAD_OK && *at;) {
+        char *end = strstr(at, ", "), *next = end ? end + 2 : at + strlen(at);
+        if (end)
+            *end = '\0';
+        st = add_class(r, at);
+        at = next;
     }
-    diffad_names_release(&names);
-    return st == DIFFAD_OK && r->classes == 0 ? add_class(r, NULL) : st;
+    diffad_release(names);
+    return st;
 }
 
 static diffad_status fingerprint_textures(diffad_reproduce *r)

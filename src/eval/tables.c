@@ -210,7 +210,7 @@ static void table_protocols(const diffad_tables *t, table *out)
         for (size_t k = 0; is_there && k < sizeof all_metrics / sizeof all_metrics[0]; k++)
             column(out, protocols[p], all_labels[k], (table_query){ .metric = all_metrics[k], .protocol = protocols[p] });
     }
-    note(out, "official: ground truth as the published evaluation makes it, which all tables above show; mvtec: by nearest neighbour.");
+    note(out, "official: ground truth as the published evaluation makes it, which all tables above show; mvtec: the benchmark's own.");
 }
 
 /* Evaluations with several numbers of steps. */

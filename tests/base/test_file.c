@@ -200,6 +200,35 @@ Test(file, any_failing_call_of_a_read_is_an_error_without_a_leak)
         }
 }
 
+static int no_link(const char *from, const char *to)
+{
+    (void)from;
+    (void)to;
+    return -1;
+}
+
+Test(file, a_shared_file_keeps_its_content_when_the_first_is_replaced)
+{
+    const char *dir = folder_new(), *from = folder_path(dir, "from");
+    for (int is_copied = 0; is_copied < 2; is_copied++) {
+        const char *to = folder_path(dir, is_copied ? "copy" : "link");
+        struct stat a, b;
+        cr_assert_eq(diffad_file_write(from, "first", 5), DIFFAD_OK);
+        diffad_sys.link = is_copied ? no_link : diffad_sys.link;
+
+        cr_assert_eq(diffad_file_share(from, to, DIFFAD_ERR_CHECKPOINT), DIFFAD_OK, "%s", diffad_error_detail());
+
+        cr_assert(stat(from, &a) == 0 && stat(to, &b) == 0);
+        cr_expect_eq(a.st_ino == b.st_ino, !is_copied, "a link where it can be");
+        cr_assert_eq(diffad_file_write(from, "second", 6), DIFFAD_OK);
+        expect_content(to, "first");
+        cr_assert_eq(diffad_file_share(from, to, DIFFAD_ERR_CHECKPOINT), DIFFAD_OK, "over a file that is there");
+        expect_content(to, "second");
+    }
+    cr_expect_eq(diffad_file_share(folder_path(dir, "none"), folder_path(dir, "to"), DIFFAD_ERR_CHECKPOINT), DIFFAD_ERR_CHECKPOINT);
+    cr_expect_neq(access(folder_path(dir, "to"), F_OK), 0);
+}
+
 Test(file, temporaries_of_a_killed_process_go_with_the_next_write)
 {
     const char *dir = folder_new(), *path = folder_path(dir, "a");

@@ -1,4 +1,5 @@
 /* test_dataset.c: layouts of data sets, and ground truth. */
+#include "data/dataset.h"
 #include "data/files.h"
 
 /* A class folder with `train` good images, two good and two broken test images with masks. */
@@ -202,4 +203,29 @@ Test(dataset, the_photographs_are_complete)
         cr_expect_eq(set > 0, item->anomalous, "%s", item->path);
     }
     diffad_dataset_close(d);
+}
+
+static const char *fingerprint_of(const char *root)
+{
+    static char    hex[4][17];
+    static int     turn;
+    diffad_dataset *d;
+    MUST(diffad_dataset_open(root, NULL, &d));
+    MUST(diffad_dataset_fingerprint(d, hex[turn++ % 4]));
+    diffad_dataset_close(d);
+    return hex[(turn - 1) % 4];
+}
+
+Test(dataset, a_fingerprint_follows_contents_and_names_alone)
+{
+    const char *a = make_class("a", 3), *b = make_class("b", 3);
+    const char *first = fingerprint_of(a);
+
+    cr_expect_eq(strlen(first), 16);
+    cr_expect_str_eq(first, fingerprint_of(b), "wherever it lies");
+    spill_image(joined(a, "ground_truth/broken/000_mask.png"), 8, 8, 1, 7);
+    const char *masked = fingerprint_of(a);
+    cr_expect_str_neq(masked, first);
+    cr_assert_eq(rename(joined(a, "train/good/002.png"), joined(a, "train/good/005.png")), 0);
+    cr_expect_str_neq(fingerprint_of(a), masked);
 }
