@@ -274,6 +274,8 @@ static diffad_status print_result(const cli *c, diffad_reproduce *r, const char 
     return DIFFAD_OK;
 }
 
+static void on_note(void *user, const char *line) { cli_note(user, "%s", line); }
+
 static diffad_reproduce_options options_of(const cli *c, const grid_args *a)
 {
     diffad_reproduce_options o = diffad_reproduce_options_default();
@@ -286,6 +288,8 @@ static diffad_reproduce_options options_of(const cli *c, const grid_args *a)
     o.train.threads      = (int)cli_int(c, "threads", o.train.threads);
     o.train.save_seconds = cli_real(c, "save-seconds", o.train.save_seconds);
     o.train.stop         = &cli_stop;
+    o.train.note         = on_note;
+    o.train.user         = (void *)(uintptr_t)c;
     o.out                = cli_text(c, "out", o.out);
     o.classes            = a->classes[0] ? a->classes : NULL;
     o.models             = a->models[0] ? a->models : NULL;

@@ -57,8 +57,8 @@ typedef struct diffad_reproduce_progress {
 typedef void (*diffad_reproduce_progress_fn)(void *user, const diffad_reproduce_progress *p);
 
 typedef struct diffad_reproduce_options {
-    diffad_train_options train;              /* data, scale, configs, sets, textures, lpips, threads, save_seconds, stop, of
-                                                every run; class, model, out, stages, from, resume, seed and progress are the
+    diffad_train_options train;              /* data, scale, configs, sets, textures, lpips, threads, save_seconds, stop, note,
+                                                of every run; class, model, out, stages, from, resume, seed and progress are the
                                                 grid's */
     const char          *out;
     const char *const   *classes, *const *models;      /* NULL-terminated; NULL: all classes in data, all six models */

@@ -81,14 +81,11 @@ static diffad_status inherit_failure(const walk *w, int i)
 /* Finished stages of other runs into the cell's folder. */
 static diffad_status take_stages(walk *w)
 {
-    const train_stage *list[RUN_STAGES];
-    diffad_desc        d;
-    const diffad_train_options o = grid_train_options(w->r, w->c, w->folder);
-    DIFFAD_TRY(train_describe(&o, &d));
+    const int n = w->c->pub.stages;
     DIFFAD_TRY(diffad_make_dirs(w->folder));
-    const int n = run_stages_of(&d, list);
     for (int i = 0; i < n; i++) {
-        if (run_has_stage(w->folder, list[i]))
+        const train_stage *stage = run_stage_named(w->c->pub.stage[i].name);
+        if (run_has_stage(w->folder, stage))
             continue;
         const grid_cell *owner = grid_stage_owner(w->r, w->c, i);
         w->c->pub.stage[i].from = grid_trainer(owner, i);
@@ -101,7 +98,7 @@ static diffad_status take_stages(walk *w)
         w->c->pub.stage[i].bytes   = owner->pub.stage[i].bytes;
         DIFFAD_TRY(grid_write(w->r));      /* who trained it is known even when this process ends here */
         char               *from = grid_folder(w->r, owner);
-        const diffad_status st = from ? run_take_stage(from, w->folder, list[i]) : no_memory();
+        const diffad_status st = from ? run_take_stage(from, w->folder, stage) : no_memory();
         diffad_release(from);
         DIFFAD_TRY(st);
     }

@@ -31,8 +31,8 @@ typedef struct grid_cell {
     const char        *words;                      /* its stages; made for the tables */
 } grid_cell;
 
-/* Fingerprint of a class's images. */
-typedef struct grid_class { const char *name; char data[17]; const char *open_as; } grid_class;
+/* A class: the fingerprint of its data, how it is opened, and how many training pictures it has. */
+typedef struct grid_class { const char *name; char data[17]; const char *open_as; int pictures; } grid_class;
 
 struct diffad_reproduce {
     diffad_device            *dev;
@@ -48,6 +48,7 @@ struct diffad_reproduce {
     diffad_reproduce_plan     plan;
     diffad_result            *result;              /* of the tables; their count */
     int64_t                   results;
+    bool                      is_noted;            /* remarks on the configuration are said */
     diffad_report_fact        fact[4];
     char                      fact_text[96];
 };

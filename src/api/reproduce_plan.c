@@ -44,6 +44,7 @@ static diffad_status add_class(diffad_reproduce *r, const char *open_as)
     DIFFAD_TRY(diffad_dataset_open(r->o.train.data, open_as, &d));
     grid_class    c  = { .name = diffad_arena_strdup(&r->arena, diffad_dataset_class(d)) };
     diffad_status st = diffad_dataset_fingerprint(d, c.data);
+    c.pictures = diffad_dataset_train_count(d);
     diffad_dataset_close(d);
     c.open_as = open_as ? diffad_arena_strdup(&r->arena, open_as) : NULL;
     for (int64_t i = 0; st == DIFFAD_OK && c.name && i < r->classes; i++)
@@ -131,6 +132,7 @@ diffad_train_options grid_train_options(const diffad_reproduce *r, const grid_ce
     o.resume     = true;
     o.seed       = c->pub.seed;
     o.progress   = NULL;
+    o.note       = NULL;
     return o;
 }
 
@@ -214,18 +216,20 @@ static diffad_status take_cell(diffad_reproduce *r, const grid_cell *wanted, con
 }
 
 /* steps 0: the description's own. */
-static diffad_status add_cell(diffad_reproduce *r, const char *class_name, uint64_t seed, const char *model, int steps)
+static diffad_status add_cell(diffad_reproduce *r, const grid_class *of, uint64_t seed, const char *model, int steps)
 {
     grid_cell   c = { .timed = NAN };
     diffad_desc d;
     char        folder[1024];
     int         n, used;
-    c.pub.class_name = class_name;
+    c.pub.class_name = of->name;
     c.pub.model      = model;
     c.pub.seed       = seed;
     if (!(c.sets = make_sets(r, 0)))
         return no_memory();
-    const diffad_train_options base = grid_train_options(r, &c, "");
+    diffad_train_options base = grid_train_options(r, &c, "");
+    base.note = r->is_noted ? NULL : r->o.train.note;      /* said once */
+    r->is_noted = true;
     DIFFAD_TRY(train_describe(&base, &d));
     const bool is_own = d.kind == DESC_KIND_DRAEM || steps == 0 || steps == d.train_sampler_steps;
     if (!is_own) {
@@ -235,28 +239,29 @@ static diffad_status add_cell(diffad_reproduce *r, const char *class_name, uint6
         DIFFAD_TRY(train_describe(&o, &d));
     }
     c.pub.train_steps = d.kind == DESC_KIND_DRAEM ? 0 : d.train_sampler_steps;
-    used = snprintf(folder, sizeof folder, "%s/seed%llu/%s", class_name, (unsigned long long)seed, model);
+    used = snprintf(folder, sizeof folder, "%s/seed%llu/%s", of->name, (unsigned long long)seed, model);
     if (!is_own)
         used += snprintf(folder + used, sizeof folder - (size_t)used, "_steps%d", steps);
     if (used >= (int)sizeof folder)
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "class %.60s...: the name is too long for a folder", class_name);
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "class %.60s...: the name is too long for a folder", of->name);
     DIFFAD_TRY(check_steps(&d, d.train_sampler_steps));
     const int *eval = grid_eval_steps(r, &n);
     for (int i = 0; i < n; i++)
         DIFFAD_TRY(check_steps(&d, eval[i]));
+    diffad_desc_count_steps(&d, of->pictures);
     DIFFAD_TRY(hash_description(&d, c.description));
     c.pub.folder = folder;
     return take_cell(r, &c, &d);
 }
 
 /* The numbers of steps of one model. */
-static diffad_status add_model(diffad_reproduce *r, const char *class_name, uint64_t seed, const char *model)
+static diffad_status add_model(diffad_reproduce *r, const grid_class *of, uint64_t seed, const char *model)
 {
     static const int of_table_4[] = { 0, 10, 20 };      /* 0: the description's own, in the paper 50 */
     const bool       is_given = r->o.train_step_count > 0;
     const int        n = is_given ? r->o.train_step_count : strcmp(model, "diffad") == 0 ? 3 : 1;
     for (int i = 0; i < n; i++)
-        DIFFAD_TRY(add_cell(r, class_name, seed, model, is_given ? r->o.train_steps[i] : of_table_4[i]));
+        DIFFAD_TRY(add_cell(r, of, seed, model, is_given ? r->o.train_steps[i] : of_table_4[i]));
     return DIFFAD_OK;
 }
 
@@ -268,7 +273,7 @@ static diffad_status add_cells(diffad_reproduce *r)
     for (int64_t i = 0; i < r->classes; i++)
         for (int s = 0; s < n; s++)
             for (const char *const *m = r->o.models ? r->o.models : all_models; *m; m++)
-                DIFFAD_TRY(add_model(r, r->class_[i].name, seeds[s], *m));
+                DIFFAD_TRY(add_model(r, &r->class_[i], seeds[s], *m));
     return DIFFAD_OK;
 }
 
@@ -292,18 +297,10 @@ bool grid_is_done(const diffad_reproduce *r, const grid_cell *c)
     return all && c->pub.state != DIFFAD_CELL_FAILED;
 }
 
-static const train_stage *stage_named(const char *name)
-{
-    int k = 0;
-    while (strcmp(run_stages[k]->name, name) != 0)
-        k++;
-    return run_stages[k];
-}
-
 static bool has_stage(const diffad_reproduce *r, const grid_cell *c, int i)
 {
     char      *folder = grid_folder(r, c);
-    const bool yes = folder && run_has_stage(folder, stage_named(c->pub.stage[i].name));
+    const bool yes = folder && run_has_stage(folder, run_stage_named(c->pub.stage[i].name));
     diffad_release(folder);
     return yes;
 }

@@ -166,11 +166,10 @@ static bool read_stage(reader *in, const json_t *root, grid_cell *c)
 {
     diffad_cell_stage *s = &c->pub.stage[c->pub.stages];
     const char        *name = json_string_value(json_object_get(root, "name")), *key = json_string_value(json_object_get(root, "key"));
-    for (int k = 0; name && k < RUN_STAGES; k++)
-        if (strcmp(run_stages[k]->name, name) == 0)
-            s->name = run_stages[k]->name;
-    if (!s->name || !key)
+    const train_stage *stage = name ? run_stage_named(name) : NULL;
+    if (!stage || !key)
         return false;
+    s->name = stage->name;
     c->key[c->pub.stages++] = strtoull(key, NULL, 16);
     s->steps   = (int64_t)json_integer_value(json_object_get(root, "steps"));
     s->seconds = json_number_value(json_object_get(root, "seconds"));

@@ -13,6 +13,14 @@ enum { FORMAT = 1, MAX_RECORD = 4 << 20 };
 
 const train_stage *const run_stages[RUN_STAGES] = { &train_stage_vae, &train_stage_ldm, &train_stage_seg, &train_stage_draem };
 
+const train_stage *run_stage_named(const char *name)
+{
+    for (int k = 0; k < RUN_STAGES; k++)
+        if (strcmp(run_stages[k]->name, name) == 0)
+            return run_stages[k];
+    return NULL;
+}
+
 int run_stages_of(const diffad_desc *d, const train_stage **list)
 {
     if (d->kind == DESC_KIND_DRAEM) {

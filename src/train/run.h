@@ -26,6 +26,8 @@ diffad_status run_ways_write(const char *folder, const char *stage, char *ways[T
 /* Fills *d over the published defaults. Errors: CHECKPOINT (not a run folder, newer format), FILE. */
 diffad_status run_record_read(const char *folder, run_record *r, diffad_desc *d);
 
+/* NULL: no stage has the name. */
+const train_stage *run_stage_named(const char *name);
 /* The stages a description needs, in order; returns how many. */
 int run_stages_of(const diffad_desc *d, const train_stage **list);
 

@@ -21,6 +21,7 @@ static void forget_later_stages(diffad_desc *d, const train_stage *s)
     d->mix_lambda = 0;
     d->has_mix    = false;
     d->start_time = d->condition_noise = d->train_sampler_steps = d->cache_samples = d->sample_weights = 0;
+    d->cache_fresh = false;
     if (s != &train_stage_vae)
         return;
     memset(&d->unet, 0, sizeof d->unet);
