@@ -35,8 +35,11 @@ diffad_status cli_against_open(cli_against *a, const char *path, const char *mod
             json_decref(row);
         } else if (is_text(row, "model", model) && is_text(row, "scale", scale) &&
                    json_is_true(json_object_get(row, "train")) == is_training) {
-            json_decref(a->row);
             a->row = row;
+            if (!a->rows)
+                a->rows = json_array();
+            if (json_array_append_new(a->rows, row) != 0)
+                st = diffad_fail(DIFFAD_ERR_MEMORY, "bench: no host memory");
         } else {
             json_decref(row);
         }
@@ -52,8 +55,17 @@ diffad_status cli_against_open(cli_against *a, const char *path, const char *mod
 
 void cli_against_close(cli_against *a)
 {
-    json_decref(a->row);
-    a->row = NULL;
+    json_decref(a->rows);
+    a->rows = a->row = NULL;
+}
+
+void cli_against_prefer(cli_against *a, const char *device)
+{
+    for (size_t i = json_array_size(a->rows); i-- > 0;)
+        if (is_text(json_array_get(a->rows, i), "device", device)) {
+            a->row = json_array_get(a->rows, i);
+            return;
+        }
 }
 
 double cli_against_ms(const cli_against *a, const char *stage)

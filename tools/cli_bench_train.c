@@ -104,6 +104,8 @@ int cli_bench_train(cli *c, const char *model, const char *scale, int repeat)
         cli_against_close(&against);
         return cli_fail(st);
     }
+    if (n > 0)
+        cli_against_prefer(&against, rows[0].device);
     if (c->json)
         print_json(rows, n, &o, repeat, &against);
     for (int i = 0; i < n && !c->json; i++)

@@ -358,6 +358,8 @@ static int bench_model(cli *c, const char *model)
     cli_progress_end();
     if (st == DIFFAD_OK)
         st = write_traces(&b);
+    if (st == DIFFAD_OK)
+        cli_against_prefer(&b.against, diffad_detector_info_of(b.d)->device);
     const int code = st == DIFFAD_OK ? 0 : cli_fail(st);
     if (code == 0 && c->json)
         print_json(&b);
@@ -406,7 +408,7 @@ static const cli_option options[] = {
     { "train", 0, CLI_FLAG, NULL, 0, 0, "a training step of each stage instead of detections" },
     { "batch", 0, CLI_INT, "N", 1, 4096, "pictures of a training step (default: the description's)" },
     { "profile", 0, CLI_TEXT, "TRACE.json", 0, 0, "where the time goes, TRACE.json.STAGE for each stage" },
-    { "against", 0, CLI_TEXT, "FILE", 0, 0, "rows that bench --json wrote before: the last of this model beside now's" },
+    { "against", 0, CLI_TEXT, "FILE", 0, 0, "rows that bench --json wrote before: the last of this model (of this device, if any) beside now's" },
     { "pytorch", 0, CLI_FLAG, NULL, 0, 0,
       "the same work in PyTorch in turn with it, where python3 with torch is there" },
     { "no-build", 0, CLI_FLAG, NULL, 0, 0, "leave out the time until the first result" },
