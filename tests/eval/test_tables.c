@@ -82,6 +82,7 @@ Test(tables, the_papers_averages_are_those_of_its_class_rows)
     cr_expect_eq(diffad_paper_printed(4, "DiffAD", 20, "average", "pixel_auroc"), 97.9);
 }
 
+/* Released by the caller. */
 static char *saved(const char *folder, const char *name)
 {
     unsigned char *text;
@@ -108,7 +109,7 @@ Test(tables, files_hold_figures_blanks_failures_and_footnotes)
 
     cr_assert_eq(diffad_tables_save(folder, &t), DIFFAD_OK, "%s", diffad_error_detail());
 
-    const char *csv = saved(folder, "tables.csv"), *md = saved(folder, "tables.md"), *html = saved(folder, "tables.html");
+    char *csv = saved(folder, "tables.csv"), *md = saved(folder, "tables.md"), *html = saved(folder, "tables.html");
     expect_in(csv, "\n1,DiffAD,50,5,bottle,image_auroc,official,90,,1,0,100,-10\n");
     expect_in(csv, "\n1,DiffAD,50,5,cable,image_auroc,official,,,0,1,94.6,\n");
     expect_in(csv, "\n1,DiffAD_c,50,5,bottle,image_auroc,official,,,0,0,97.4,\n");
@@ -132,6 +133,9 @@ Test(tables, files_hold_figures_blanks_failures_and_footnotes)
         snprintf(head, sizeof head, "## Table %d. ", i);
         expect_in(md, head);
     }
+    diffad_release(csv);
+    diffad_release(md);
+    diffad_release(html);
 }
 
 Test(tables, a_grid_without_results_shows_the_paper_alone)
@@ -139,5 +143,7 @@ Test(tables, a_grid_without_results_shows_the_paper_alone)
     const char         *folder = folder_new();
     const diffad_tables t = tables_of(NULL, 0);
     cr_assert_eq(diffad_tables_save(folder, &t), DIFFAD_OK, "%s", diffad_error_detail());
-    expect_in(saved(folder, "tables.md"), "| *average of the paper's 15* | (94.6) | (95.8) | (96.4) | (97.4) | (98.7) |");
+    char *md = saved(folder, "tables.md");
+    expect_in(md, "| *average of the paper's 15* | (94.6) | (95.8) | (96.4) | (97.4) | (98.7) |");
+    diffad_release(md);
 }
