@@ -205,6 +205,15 @@ diffad_status diffad_writer_append(diffad_writer *w, const void *data, int64_t b
     return DIFFAD_OK;
 }
 
+diffad_status diffad_writer_seek(diffad_writer *w, int64_t offset)
+{
+    DIFFAD_TRY(check_open(w));
+    DIFFAD_TRY(flush(w));
+    if (diffad_sys.seek(w->fd, offset, SEEK_SET) != offset)
+        return fail_writer(w, fail_errno(DIFFAD_ERR_FILE, "write", w->path));
+    return DIFFAD_OK;
+}
+
 diffad_status diffad_writer_printf(diffad_writer *w, const char *format, ...)
 {
     char    text[1024];

@@ -23,6 +23,7 @@ typedef struct diffad_writer {
 diffad_status diffad_writer_begin(diffad_writer *w, const char *path);
 diffad_status diffad_writer_append(diffad_writer *w, const void *data, int64_t bytes);
 diffad_status diffad_writer_printf(diffad_writer *w, const char *format, ...) DIFFAD_PRINTF(2, 3);
+diffad_status diffad_writer_seek(diffad_writer *w, int64_t offset);      /* what is appended next goes there */
 diffad_status diffad_writer_commit(diffad_writer *w);
 void          diffad_writer_abandon(diffad_writer *w);
 
