@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD = 16 };
+enum { HEAD = 32 };
 
 static const int64_t MAX_FILE = (int64_t)1 << 38;
 

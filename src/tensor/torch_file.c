@@ -355,12 +355,12 @@ diffad_status diffad_torch_parse(const char *origin, const void *data, size_t by
 /* ---- the older container: five pickles (magic number, version, system, object, keys of storages), then for each key
  * the count of its elements (8 bytes) and the elements ---- */
 
-/* PROTO 2, LONG1 of 10 bytes: 0x1950a86a20f9469cfc6c */
-static const unsigned char legacy_magic[] = { 0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19 };
-
 bool diffad_torch_is_legacy(const unsigned char *head, size_t bytes)
 {
-    return bytes >= sizeof legacy_magic && memcmp(head, legacy_magic, sizeof legacy_magic) == 0;
+    static const unsigned char magic[] = { 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19 };      /* a long integer */
+    enum { PROTO = 2, FRAME = 9 };
+    const size_t at = bytes > PROTO && head[PROTO] == 0x95 ? PROTO + FRAME : PROTO;
+    return bytes >= at + sizeof magic && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 && memcmp(head + at, magic, sizeof magic) == 0;
 }
 
 /* What the object's pickle said of its storages, for the walk over their data. */
