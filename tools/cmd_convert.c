@@ -2,8 +2,6 @@
 #include "cli.h"
 #include "diffad/convert.h"
 
-#include <string.h>
-
 static int run(cli *c)
 {
     diffad_convert_result        r;
@@ -23,9 +21,8 @@ static int run(cli *c)
             cli_out("%s: %d tensors\n", r.paths[i], r.tensors[i]);
         }
     }
-    const size_t n = strlen(o.out);
-    if (n > 5 && strcmp(o.out + n - 5, ".ckpt") == 0 && !r.has_own_average && !(o.stage && strcmp(o.stage, "vae") == 0))
-        cli_note(c, "%s holds no averaged U-Net: model_ema.*, where there, are its weights themselves", o.in);
+    if (r.lacks_average)
+        cli_note(c, "%s holds no averaged U-Net: model_ema.* are its weights themselves", o.in);
     return 0;
 }
 

@@ -27,7 +27,7 @@ typedef struct diffad_convert_options {
 typedef struct diffad_convert_result {
     char paths[2][1024];         /* of the files written */
     int  tensors[2], files;
-    int  has_own_average;        /* of a latent model: 0: model_ema.* are the weights themselves */
+    int  lacks_average;          /* model_ema.* of the latent model are the weights themselves, for there is no average */
 } diffad_convert_result;
 
 /* Files are whole or not there. Errors: USAGE (ending, stage), CHECKPOINT (in cannot be read, or lacks what out needs), FILE,

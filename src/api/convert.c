@@ -59,6 +59,7 @@ static diffad_status write_all(const diffad_convert_options *o, const diffad_che
     checkpoint_layout layout = LAYOUT_SAFETENSORS;
     char              second[sizeof r->paths[0]];
     DIFFAD_TRY(pick_layout(o, c, &layout));
+    r->lacks_average = layout == LAYOUT_LATENT && !c->has[PART_EMA];
     if (layout == LAYOUT_REC && c->has[PART_SEG]) {
         DIFFAD_TRY(companion(o->out, second, sizeof second));
         DIFFAD_TRY(write(c, second, LAYOUT_SEG, x, r));
@@ -113,7 +114,6 @@ diffad_status diffad_convert(const diffad_convert_options *o, diffad_convert_res
     for (int i = 0; i < DIFFUSION_TABLES; i++)
         tables[i] = (checkpoint_table){ diffad_schedule_names[i], s.table[i], s.timesteps };
     const checkpoint_extras x = { .tables = tables, .ema_decay = d.train.ema_decay, .step = step_of(&c), .model = text };
-    r.has_own_average = c.has[PART_EMA];
     DIFFAD_GOTO(done, write_all(o, &c, &x, &r));
     *result = r;
 done:

@@ -93,6 +93,29 @@ done:
     return st;
 }
 
+diffad_status diffad_file_read_head(const char *path, diffad_status code, unsigned char *head, int64_t room, int64_t *bytes)
+{
+    int64_t size;
+    bool    is_dir = false;
+    *bytes = 0;
+    if (diffad_sys.stat(path, &size, &is_dir) != 0)
+        return fail_errno(code, "read", path);
+    if (is_dir)
+        DIFFAD_FAIL(code, "cannot read %s: it is a folder; name a file", path);
+    const int fd = diffad_sys.open(path, O_RDONLY, 0);
+    if (fd < 0)
+        return fail_errno(code, "read", path);
+    diffad_status st = DIFFAD_OK;
+    for (long n = 1; st == DIFFAD_OK && n != 0 && *bytes < room;) {
+        n = diffad_sys.read(fd, head + *bytes, (size_t)(room - *bytes));
+        if (n < 0 && errno != EINTR)
+            st = fail_errno(code, "read", path);
+        *bytes += n > 0 ? n : 0;
+    }
+    diffad_sys.close(fd);
+    return st;
+}
+
 /* ---- atomic writing ---- */
 
 static void close_writer(diffad_writer *w, bool remove_it)

@@ -10,6 +10,8 @@
  * Larger than max_bytes, a folder, or unreadable is an error with `code` (DIFFAD_ERR_DATA, ..._CHECKPOINT, ...);
  * a file that does not exist is DIFFAD_ERR_FILE unless `code` says more. */
 diffad_status diffad_file_read(const char *path, int64_t max_bytes, diffad_status code, unsigned char **data, int64_t *bytes);
+/* The first bytes, at most `room` of them. */
+diffad_status diffad_file_read_head(const char *path, diffad_status code, unsigned char *head, int64_t room, int64_t *bytes);
 diffad_status diffad_file_write(const char *path, const void *data, int64_t bytes);
 
 /* An atomic write in pieces: begin, append..., then commit or abandon (abandon after commit does nothing). */

@@ -167,8 +167,11 @@ static diffad_status safetensors_layout(output *o)
 static diffad_status save_safetensors(const output *o, const checkpoint_extras *x)
 {
     const char      *scale = diffad_file_metadata(o->c->view, "latent_scale");
-    diffad_file_text meta[2];
+    char             step[32];
+    diffad_file_text meta[3];
     int              n = 0;
+    snprintf(step, sizeof step, "%lld", (long long)x->step);
+    meta[n++] = (diffad_file_text){ "step", step };
     if (x->model)
         meta[n++] = (diffad_file_text){ "model", x->model };
     if (scale)

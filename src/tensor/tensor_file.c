@@ -4,7 +4,6 @@
 #include "tensor/safetensors.h"
 #include "tensor/torch_file.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,33 +96,12 @@ static file_kind kind_of(const unsigned char *head, size_t bytes)
     return diffad_torch_is_legacy(head, bytes) ? KIND_TORCH_LEGACY : KIND_SAFETENSORS;
 }
 
-/* What cannot be read here is told by the reader that opens the file next. */
-static file_kind kind_of_file(const char *path)
-{
-    unsigned char head[HEAD];
-    int64_t       size = 0;
-    bool          is_dir = false;
-    if (diffad_sys.stat(path, &size, &is_dir) != 0 || is_dir)
-        return KIND_SAFETENSORS;
-    const int fd = diffad_sys.open(path, O_RDONLY, 0);
-    if (fd < 0)
-        return KIND_SAFETENSORS;
-    long n, used = 0;
-    for (int tries = 0; used < HEAD && tries < 4 * HEAD; tries++) {
-        n = diffad_sys.read(fd, head + used, (size_t)(HEAD - used));
-        if (n == 0)
-            break;
-        used += n > 0 ? n : 0;
-    }
-    diffad_sys.close(fd);
-    return kind_of(head, (size_t)used);
-}
-
 diffad_status diffad_file_open_wanted(const char *path, diffad_file_wants wants, diffad_file **out)
 {
-    unsigned char  *data;
-    int64_t         bytes;
-    const file_kind kind = kind_of_file(path);
+    unsigned char  head[HEAD], *data;
+    int64_t        bytes;
+    DIFFAD_TRY(diffad_file_read_head(path, DIFFAD_ERR_CHECKPOINT, head, HEAD, &bytes));
+    const file_kind kind = kind_of(head, (size_t)bytes);
     if (kind == KIND_TORCH_ZIP)
         return diffad_torch_open(path, wants, out);
     DIFFAD_TRY(diffad_file_read(path, MAX_FILE, DIFFAD_ERR_CHECKPOINT, &data, &bytes));
