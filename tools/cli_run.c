@@ -40,6 +40,19 @@ void cli_on_eval(void *user, int64_t done, int64_t total)
     cli_progress(done, NULL);
 }
 
+diffad_status cli_open_detector(const cli *c, diffad_device *dev, diffad_detector **out)
+{
+    const diffad_detector_options o = { .steps = (int)cli_int(c, "steps", 0), .seed = c->seed, .weights = cli_list(c, "weights"),
+                                        .model = cli_text(c, "model", NULL), .scale = cli_text(c, "scale", NULL),
+                                        .configs = cli_list(c, "config"), .sets = cli_list(c, "set") };
+    DIFFAD_TRY(diffad_detector_open(dev, c->args[0], &o, out));
+    const diffad_detector_info *i = diffad_detector_info_of(*out);
+    if (!i->folder)
+        cli_note(c, "weights of %s%s%s, %dx%d pictures, %.1f M parameters, fingerprint %s", i->model, *i->scale ? " at scale " : "", i->scale, i->width,
+                 i->height, (double)i->parameters * 1e-6, i->fingerprint);
+    return DIFFAD_OK;
+}
+
 static diffad_report_metrics metrics_of(const diffad_evaluation *e)
 {
     return (diffad_report_metrics){ .image_auroc       = e->image.auroc,

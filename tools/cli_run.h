@@ -10,6 +10,16 @@
 void cli_on_train(void *user, const diffad_train_progress *p);
 void cli_on_eval(void *user, int64_t done, int64_t total);
 
+/* Options of eval and detect for weights that are no run folder; rows for a command's table. */
+#define CLI_WEIGHTS_OPTIONS                                                                                            \
+    { "weights", 0, CLI_LIST, "FILE", 0, 0, "RUN is a file of weights: a further one (.ckpt, .pckl, .pth, .safetensors)" }, \
+    { "model", 0, CLI_TEXT, "VARIANT", 0, 0, "of such weights (default: as their shapes tell)" },                      \
+    { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "of such weights (default: the one that fits)" },               \
+    { "config", 0, CLI_LIST, "FILE", 0, 0, "of such weights: YAML as in `diffad train`" },                             \
+    { "set", 0, CLI_LIST, "NAME=VALUE", 0, 0, "of such weights: one value of the description" }
+/* Opens RUN, the first argument, as a detector with --steps, --seed and those options; says what weights were taken for. */
+diffad_status cli_open_detector(const cli *c, diffad_device *dev, diffad_detector **out);
+
 /* An assignment of --set with train.steps.STAGE spelled train.STAGE.steps; false: too long. */
 bool cli_spell_set(const char *given, char *out, size_t bytes);
 

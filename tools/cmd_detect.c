@@ -1,7 +1,7 @@
 /* cmd_detect.c: `diffad detect`: pictures through a trained run. */
 #include "base/file.h"
 #include "base/sys.h"
-#include "cli.h"
+#include "cli_run.h"
 #include "diffad/detect.h"
 #include "diffad/heatmap.h"
 
@@ -208,8 +208,7 @@ static diffad_status detect_all(state *s)
 
 static diffad_status prepare(state *s, diffad_device *dev)
 {
-    const diffad_detector_options how = { .steps = (int)cli_int(s->c, "steps", 0), .seed = s->c->seed };
-    DIFFAD_TRY(diffad_detector_open(dev, s->c->args[0], &how, &s->d));
+    DIFFAD_TRY(cli_open_detector(s->c, dev, &s->d));
     s->threshold = cli_real(s->c, "threshold", diffad_detector_info_of(s->d)->threshold);
     if (!isfinite(s->threshold) && cli_has(s->c, "fail-on-anomaly"))
         return diffad_fail(DIFFAD_ERR_USAGE, "%s: no threshold is known: run `diffad eval` once, or give --threshold",
@@ -261,6 +260,7 @@ static const cli_option options[] = {
     { "mask-threshold", 0, CLI_REAL, "X", 0, 1, "probability from which a pixel is anomalous (default 0.5)" },
     { "fail-on-anomaly", 0, CLI_FLAG, NULL, 0, 0, "exit code 1 when an image is anomalous" },
     { "keep-going", 0, CLI_FLAG, NULL, 0, 0, "past images that cannot be read; exit code 3 in the end" },
+    CLI_WEIGHTS_OPTIONS,
     { 0 },
 };
 
@@ -274,5 +274,7 @@ const cli_command cmd_detect = {
     .can_stop  = true,
     .run       = run,
     .details   = "One line an image: verdict, score, file. Folders are searched for images, sorted by name.\n"
-                 "The threshold is the one that `diffad eval` or `diffad train` found.",
+                 "The threshold is the one that `diffad eval` or `diffad train` found.\n"
+                 "RUN may also be a file of weights as the published code saves them, or a folder of such files:\n"
+                 "diffad detect last.ckpt --weights bottle_seg.pckl DIR; of DRAEM, NAME.pckl takes NAME_seg.pckl along.",
 };

@@ -17,6 +17,8 @@ static diffad_status find_data(const cli *c, char *data, size_t bytes, const cha
         snprintf(data, bytes, "%s", cli_text(c, "data", ""));
         return DIFFAD_OK;
     }
+    if (!run_is_folder(c->args[0]))
+        return diffad_fail(DIFFAD_ERR_USAGE, "eval: %s is no run folder, so --data must name the data set", c->args[0]);
     DIFFAD_TRY(run_record_read(c->args[0], &record, &d));
     snprintf(data, bytes, "%s", record.data);
     char *inside = diffad_path_join(record.data, record.class_name);
@@ -32,7 +34,6 @@ static int run(cli *c)
     diffad_device   *dev;
     diffad_detector *d = NULL;
     diffad_evaluation e;
-    const diffad_detector_options how = { .steps = (int)cli_int(c, "steps", 0), .seed = c->seed };
     diffad_eval_options           o   = { .official     = strcmp(cli_text(c, "protocol", "official"), "official") == 0,
                                           .report       = cli_text(c, "report", NULL),
                                           .maps         = cli_text(c, "maps", NULL),
@@ -46,7 +47,7 @@ static int run(cli *c)
         st = cli_open_device(c, &dev);
     if (st != DIFFAD_OK)
         return cli_fail(st);
-    st = diffad_detector_open(dev, c->args[0], &how, &d);
+    st = cli_open_detector(c, dev, &d);
     if (st == DIFFAD_OK)
         st = diffad_evaluate(d, &o, &e);
     cli_progress_end();
@@ -78,6 +79,7 @@ static const cli_option options[] = {
     { "protocol", 0, CLI_CHOICE, "official|mvtec", 0, 0,
       "ground truth as the published evaluation makes it (default), or by nearest neighbour" },
     { "pictures", 0, CLI_INT, "N", 0, 1000, "in the report (default 24)" },
+    CLI_WEIGHTS_OPTIONS,
     { 0 },
 };
 
@@ -91,5 +93,7 @@ const cli_command cmd_eval = {
     .can_stop  = true,
     .run       = run,
     .details   = "The threshold that separates good from anomalous best is kept in the run, for `diffad detect`.\n"
+                 "RUN may also be a file of weights as the published code saves them, or a folder of such files; then --data\n"
+                 "is needed: diffad eval last.ckpt --weights bottle_seg.pckl --data DATA --class bottle.\n"
                  "A metric that is undefined, since all labels are equal, is null.",
 };

@@ -284,7 +284,7 @@ static diffad_reproduce_options options_of(const cli *c, const grid_args *a)
     o.train.configs      = cli_list(c, "config");
     o.train.sets         = a->set_count ? a->sets : NULL;
     o.train.textures     = cli_text(c, "textures", NULL);
-    o.train.lpips        = cli_text(c, "lpips", NULL);
+    o.train.lpips        = cli_list(c, "lpips");
     o.train.threads      = (int)cli_int(c, "threads", o.train.threads);
     o.train.save_seconds = cli_real(c, "save-seconds", o.train.save_seconds);
     o.train.stop         = &cli_stop;
@@ -347,7 +347,7 @@ static const cli_option options[] = {
     { "config", 0, CLI_LIST, "FILE", 0, 0, "YAML laid over every description; several in order" },
     { "set", 0, CLI_LIST, "NAME=VALUE", 0, 0, "one value of every description" },
     { "textures", 0, CLI_TEXT, "DIR", 0, 0, "sources of simulated anomalies (default DATA/textures, else procedural)" },
-    { "lpips", 0, CLI_TEXT, "FILE", 0, 0, "LPIPS weights (safetensors) for the first stage" },
+    { "lpips", 0, CLI_LIST, "FILE", 0, 0, "LPIPS weights for the first stage, as in `diffad train`" },
     { "out", 0, CLI_TEXT, "OUT", 0, 0, "folder of the grid (default reproduce)" },
     { "dry-run", 0, CLI_FLAG, NULL, 0, 0, "print the plan; train nothing, write nothing" },
     { "threads", 0, CLI_INT, "N", 1, 64, "of the loader (default 1); never changes a result" },

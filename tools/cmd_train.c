@@ -161,10 +161,10 @@ static diffad_train_options options_of(const cli *c, const sets *s)
             o.scale = "paper";
     o.sets         = s->count ? s->list : NULL;
     o.textures     = cli_text(c, "textures", NULL);
-    o.lpips        = cli_text(c, "lpips", NULL);
+    o.lpips        = cli_list(c, "lpips");
     o.out          = cli_text(c, "out", o.out);
     o.stages       = cli_text(c, "stage", o.stages);
-    o.from         = cli_text(c, "from", NULL);
+    o.from         = cli_list(c, "from");
     o.resume       = cli_has(c, "resume");
     o.seed         = c->seed;
     o.threads      = (int)cli_int(c, "threads", o.threads);
@@ -222,10 +222,10 @@ static const cli_option options[] = {
     { "config", 0, CLI_LIST, "FILE", 0, 0, "YAML laid over the description; several in order. The published kl.yaml and mvtec.yaml as they are" },
     { "set", 0, CLI_LIST, "NAME=VALUE", 0, 0, "one value of the description; `diffad explain` lists them" },
     { "textures", 0, CLI_TEXT, "DIR", 0, 0, "sources of simulated anomalies (default DATA/textures, else procedural)" },
-    { "lpips", 0, CLI_TEXT, "FILE", 0, 0, "LPIPS weights (safetensors) for the first stage; without: L1 and critic" },
+    { "lpips", 0, CLI_LIST, "FILE", 0, 0, "LPIPS weights for the first stage (.pth, .safetensors): VGG16's and the linear layers', in one or two files" },
     { "out", 0, CLI_TEXT, "RUN", 0, 0, "run folder (default run)" },
     { "stage", 0, CLI_CHOICE, "all|vae|ldm|seg|draem", 0, 0, "train this stage only (default all)" },
-    { "from", 0, CLI_TEXT, "RUN", 0, 0, "take stages that are already trained there" },
+    { "from", 0, CLI_LIST, "RUN|FILE", 0, 0, "take stages that are already trained there: a run, a published .ckpt or .pckl; several" },
     { "resume", 0, CLI_FLAG, NULL, 0, 0, "continue bit for bit; with nothing saved yet, start" },
     { "precision", 0, CLI_CHOICE, "f32|f16|bf16", 0, 0, "of the weights (default f32)" },
     { "batch", 0, CLI_INT, "N", 1, 4096, "pictures a step, of every stage" },

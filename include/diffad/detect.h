@@ -20,10 +20,16 @@ typedef struct diffad_detector_options {
     int      steps;              /* of the sampler; 0: the description's */
     uint64_t seed;               /* of the sampler's start noise: the same for every picture, so that a picture's score
                                     does not depend on its neighbours */
+    /* Of weights that are no run folder: */
+    const char *const *weights;  /* further files; NULL-terminated, or NULL */
+    const char *model, *scale;   /* NULL: as their shapes tell; sizes that shapes cannot tell come from the scale that fits */
+    const char *const *configs, *const *sets;      /* as diffad_train_options */
 } diffad_detector_options;
 
 typedef struct diffad_detector diffad_detector;
-/* run: a run folder with all stages trained. options NULL: defaults. Errors: CHECKPOINT, FILE, MEMORY, DEVICE, USAGE (steps). */
+/* run: a run folder with all stages trained; or a file of weights (.ckpt, .pckl, .pth, .safetensors), or a folder of such
+ * files, under the names of the published code. DRAEM's NAME.pckl brings NAME_seg.pckl beside it along. options NULL:
+ * defaults. Errors: CHECKPOINT, FILE, MEMORY, DEVICE, USAGE (steps). */
 DIFFAD_API diffad_status diffad_detector_open(diffad_device *dev, const char *run, const diffad_detector_options *options, diffad_detector **out);
 /* A model with random weights, for measuring: the same code as a trained one. */
 DIFFAD_API diffad_status diffad_detector_random(diffad_device *dev, const char *model, const char *scale, const diffad_detector_options *options,
@@ -33,6 +39,7 @@ DIFFAD_API void          diffad_detector_close(diffad_detector *d);
 /* Facts about the run; strings live with the detector. */
 typedef struct diffad_detector_info {
     const char *model, *scale, *class_name, *fingerprint, *device, *driver;
+    const char *folder;                  /* the run's; NULL: weights without a run folder, or random ones */
     int         width, height, channels, steps;
     uint64_t    train_seed;
     double      threshold;               /* NaN: none is known yet */

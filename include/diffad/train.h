@@ -31,10 +31,12 @@ typedef struct diffad_train_options {
                                             published files (kl.yaml, mvtec.yaml) are taken as they are: give scale "paper" */
     const char *const *sets;             /* "key=value" assignments, likewise */
     const char *textures;                /* folder of anomaly sources; NULL: data/textures, else procedural */
-    const char *lpips;                   /* safetensors with LPIPS's VGG16 weights; NULL: L1 + KL + critic */
+    const char *const *lpips;            /* files with LPIPS's weights: all in one, or VGG16's and the linear layers';
+                                            NULL-terminated; NULL: L1 + KL + critic */
     const char *out;                     /* run folder, made if needed */
     const char *stages;                  /* "all", or one of "vae", "ldm", "seg" */
-    const char *from;                    /* a run whose stages are taken over where this one has none; NULL */
+    const char *const *from;             /* runs, and files of weights of any kind, whose stages are taken over where this
+                                            run has none; NULL-terminated, or NULL */
     bool        resume;                  /* continue a run in `out`; without it a used folder is refused */
     uint64_t    seed;
     int         threads;                 /* of the loader */

@@ -1,5 +1,6 @@
 /* detector.c: a trained run as a detector: pictures through encode, sample, decode, segment. */
 #include "api/evaluate_internal.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "base/sys.h"
 #include "diffad/detect.h"
@@ -70,7 +71,7 @@ static diffad_status finish(diffad_detector *d, const diffad_detector_options *o
     const diffad_desc *desc = &d->run.desc;
     d->info = (diffad_detector_info){
         .model = d->record.model, .scale = d->record.scale, .class_name = d->record.class_name, .fingerprint = d->record.fingerprint,
-        .device = diffad_device_caps(d->run.dev)->name, .driver = diffad_device_caps(d->run.dev)->driver,
+        .folder = d->run.folder, .device = diffad_device_caps(d->run.dev)->name, .driver = diffad_device_caps(d->run.dev)->driver,
         .width = desc->image_size.v[1], .height = desc->image_size.v[0], .channels = desc->image_channels,
         .steps = desc->kind == DESC_KIND_DRAEM ? 0 : o->steps > 0 ? o->steps : desc->sampler_steps, .train_seed = d->record.seed,
         .threshold = d->record.threshold, .threshold_rule = d->record.threshold_rule, .parameters = d->record.parameters,
@@ -103,25 +104,86 @@ static diffad_detector *make(diffad_device *dev)
     return d;
 }
 
+static diffad_status open_run(diffad_detector *d, const char *run)
+{
+    DIFFAD_TRY(run_record_read(run, &d->record, &d->run.desc));
+    DIFFAD_TRY(diffad_desc_check(&d->run.desc));
+    DIFFAD_TRY(run_open_params(&d->run));
+    d->run.latent_scale = d->record.latent_scale > 0 ? d->record.latent_scale : d->run.desc.scale_factor;
+    d->run.options.seed = d->record.seed;
+    if (!(d->run.folder = diffad_strdup(run)))
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "detector: no host memory");
+    return run_load_weights(&d->run, run);
+}
+
+static diffad_status use_checkpoint(diffad_detector *d, const diffad_checkpoint *c, const diffad_detector_options *o)
+{
+    const run_wish wish = { .model = o->model, .scale = o->scale, .configs = o->configs, .sets = o->sets };
+    d->record.threshold = NAN;
+    DIFFAD_TRY(run_describe_weights(c, &wish, &d->run.desc, d->record.scale));
+    snprintf(d->record.model, sizeof d->record.model, "%s", d->run.desc.name);
+    DIFFAD_TRY(run_open_params(&d->run));
+    DIFFAD_TRY(run_load_checkpoint(&d->run, c));
+    DIFFAD_TRY(run_check_tables(c, &d->run.desc, &d->run.latent_scale));
+    return run_fingerprint(&d->run, d->record.fingerprint, &d->record.parameters);
+}
+
+/* DRAEM's scripts save NAME.pckl and NAME_seg.pckl: the second in new memory, or NULL. */
+static char *companion_of(const char *path)
+{
+    static const char ending[] = ".pckl", seg[] = "_seg.pckl";
+    const size_t      n = strlen(path), e = sizeof ending - 1;
+    char             *other = n > e && strcmp(path + n - e, ending) == 0 ? diffad_alloc(n + sizeof seg) : NULL;
+    if (other) {
+        memcpy(other, path, n - e);
+        memcpy(other + n - e, seg, sizeof seg);
+    }
+    if (other && !diffad_path_exists(other)) {
+        diffad_release(other);
+        other = NULL;
+    }
+    return other;
+}
+
+static diffad_status open_files(diffad_detector *d, const char *first, const diffad_detector_options *o)
+{
+    int n = 0;
+    while (o->weights && o->weights[n])
+        n++;
+    diffad_checkpoint c = { .files = 0 };
+    const char      **paths = diffad_alloc_array((size_t)n + 3, sizeof *paths);
+    char             *beside = n == 0 ? companion_of(first) : NULL;
+    diffad_status     st = paths ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "detector: no host memory");
+    if (st == DIFFAD_OK) {
+        paths[0] = first;
+        for (int i = 0; i < n; i++)
+            paths[i + 1] = o->weights[i];
+        paths[n + 1] = beside;
+        st = diffad_checkpoint_open(paths, &c);
+    }
+    if (st == DIFFAD_OK)
+        st = use_checkpoint(d, &c, o);
+    diffad_checkpoint_close(&c);
+    diffad_release(beside);
+    diffad_release(paths);
+    return st;
+}
+
 diffad_status diffad_detector_open(diffad_device *dev, const char *run, const diffad_detector_options *options, diffad_detector **out)
 {
     static const diffad_detector_options defaults = { 0 };
+    const diffad_detector_options       *o = options ? options : &defaults;
     diffad_detector *d = make(dev);
     if (!d)
         return DIFFAD_ERR_MEMORY;
-    diffad_status st = run_record_read(run, &d->record, &d->run.desc);
+    const bool    is_described = o->model || o->scale || (o->configs && *o->configs) || (o->sets && *o->sets) || (o->weights && *o->weights);
+    diffad_status st = run_is_folder(run) && is_described
+                           ? diffad_fail(DIFFAD_ERR_USAGE, "%s is a run folder, which has its description and weights; leave model, scale, config, set and "
+                                                           "weights away", run)
+                       : run_is_folder(run) ? open_run(d, run)
+                                            : open_files(d, run, o);
     if (st == DIFFAD_OK)
-        st = diffad_desc_check(&d->run.desc);
-    if (st == DIFFAD_OK)
-        st = run_open_params(&d->run);
-    d->run.latent_scale = d->record.latent_scale > 0 ? d->record.latent_scale : d->run.desc.scale_factor;
-    d->run.options.seed = d->record.seed;
-    if (st == DIFFAD_OK && !(d->run.folder = diffad_strdup(run)))
-        st = diffad_fail(DIFFAD_ERR_MEMORY, "detector: no host memory");
-    if (st == DIFFAD_OK)
-        st = run_load_weights(&d->run, run);
-    if (st == DIFFAD_OK)
-        st = finish(d, options ? options : &defaults);
+        st = finish(d, o);
     if (st == DIFFAD_OK)
         *out = d;
     else
@@ -188,7 +250,7 @@ const diffad_detector_info *diffad_detector_info_of(const diffad_detector *d) { 
 diffad_status diffad_detector_keep_threshold(diffad_detector *d, double threshold, const char *rule)
 {
     if (!d->run.folder)
-        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "threshold: a model with random weights has no run folder to keep it in");
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "there is no run folder to keep it in: give detect --threshold %.9g", threshold);
     d->record.threshold = d->info.threshold = threshold;
     snprintf(d->record.threshold_rule, sizeof d->record.threshold_rule, "%s", rule);
     return run_record_write(d->run.folder, &d->record, &d->run.desc);

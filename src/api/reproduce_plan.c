@@ -92,6 +92,27 @@ static diffad_status fingerprint_textures(diffad_reproduce *r)
     return st;
 }
 
+static diffad_status fingerprint_lpips(diffad_reproduce *r)
+{
+    if (!r->o.train.lpips)
+        return DIFFAD_OK;
+    diffad_hasher *h = diffad_hasher_new();
+    diffad_status  st = h ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "fingerprint: no host memory");
+    for (const char *const *path = r->o.train.lpips; st == DIFFAD_OK && *path; path++) {
+        unsigned char *data;
+        int64_t        bytes;
+        st = diffad_file_read(*path, (int64_t)4 << 30, DIFFAD_ERR_CHECKPOINT, &data, &bytes);
+        if (st == DIFFAD_OK) {
+            diffad_hasher_add(h, data, (size_t)bytes);
+            diffad_release(data);
+        }
+    }
+    if (st == DIFFAD_OK)
+        snprintf(r->lpips, sizeof r->lpips, "%016llx", (unsigned long long)diffad_hasher_take64(h));
+    diffad_hasher_release(h);
+    return st;
+}
+
 static diffad_status fingerprint_inputs(diffad_reproduce *r)
 {
     if (r->o.classes)
@@ -100,14 +121,7 @@ static diffad_status fingerprint_inputs(diffad_reproduce *r)
     else
         DIFFAD_TRY(add_all_classes(r));
     DIFFAD_TRY(fingerprint_textures(r));
-    if (r->o.train.lpips) {
-        unsigned char *data;
-        int64_t        bytes;
-        DIFFAD_TRY(diffad_file_read(r->o.train.lpips, (int64_t)4 << 30, DIFFAD_ERR_CHECKPOINT, &data, &bytes));
-        snprintf(r->lpips, sizeof r->lpips, "%016llx", (unsigned long long)diffad_hash64(data, (size_t)bytes));
-        diffad_release(data);
-    }
-    return DIFFAD_OK;
+    return fingerprint_lpips(r);
 }
 
 /* ---- cells ---- */

@@ -93,6 +93,29 @@ done:
     return st;
 }
 
+diffad_status diffad_file_read_head(const char *path, diffad_status code, unsigned char *head, int64_t room, int64_t *bytes)
+{
+    int64_t size;
+    bool    is_dir = false;
+    *bytes = 0;
+    if (diffad_sys.stat(path, &size, &is_dir) != 0)
+        return fail_errno(code, "read", path);
+    if (is_dir)
+        DIFFAD_FAIL(code, "cannot read %s: it is a folder; name a file", path);
+    const int fd = diffad_sys.open(path, O_RDONLY, 0);
+    if (fd < 0)
+        return fail_errno(code, "read", path);
+    diffad_status st = DIFFAD_OK;
+    for (long n = 1; st == DIFFAD_OK && n != 0 && *bytes < room;) {
+        n = diffad_sys.read(fd, head + *bytes, (size_t)(room - *bytes));
+        if (n < 0 && errno != EINTR)
+            st = fail_errno(code, "read", path);
+        *bytes += n > 0 ? n : 0;
+    }
+    diffad_sys.close(fd);
+    return st;
+}
+
 /* ---- atomic writing ---- */
 
 static void close_writer(diffad_writer *w, bool remove_it)
@@ -202,6 +225,15 @@ diffad_status diffad_writer_append(diffad_writer *w, const void *data, int64_t b
     if (bytes > 0)
         memcpy(w->buffer + w->used, data, (size_t)bytes);
     w->used += bytes;
+    return DIFFAD_OK;
+}
+
+diffad_status diffad_writer_seek(diffad_writer *w, int64_t offset)
+{
+    DIFFAD_TRY(check_open(w));
+    DIFFAD_TRY(flush(w));
+    if (diffad_sys.seek(w->fd, offset, SEEK_SET) != offset)
+        return fail_writer(w, fail_errno(DIFFAD_ERR_FILE, "write", w->path));
     return DIFFAD_OK;
 }
 

@@ -10,6 +10,8 @@
  * Larger than max_bytes, a folder, or unreadable is an error with `code` (DIFFAD_ERR_DATA, ..._CHECKPOINT, ...);
  * a file that does not exist is DIFFAD_ERR_FILE unless `code` says more. */
 diffad_status diffad_file_read(const char *path, int64_t max_bytes, diffad_status code, unsigned char **data, int64_t *bytes);
+/* The first bytes, at most `room` of them. */
+diffad_status diffad_file_read_head(const char *path, diffad_status code, unsigned char *head, int64_t room, int64_t *bytes);
 diffad_status diffad_file_write(const char *path, const void *data, int64_t bytes);
 
 /* An atomic write in pieces: begin, append..., then commit or abandon (abandon after commit does nothing). */
@@ -23,6 +25,7 @@ typedef struct diffad_writer {
 diffad_status diffad_writer_begin(diffad_writer *w, const char *path);
 diffad_status diffad_writer_append(diffad_writer *w, const void *data, int64_t bytes);
 diffad_status diffad_writer_printf(diffad_writer *w, const char *format, ...) DIFFAD_PRINTF(2, 3);
+diffad_status diffad_writer_seek(diffad_writer *w, int64_t offset);      /* what is appended next goes there */
 diffad_status diffad_writer_commit(diffad_writer *w);
 void          diffad_writer_abandon(diffad_writer *w);
 

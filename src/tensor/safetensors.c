@@ -12,27 +12,16 @@
  * Unaligned data are legal: elements are read byte by byte. Other fields of a tensor are ignored. Files are read, not
  * mapped, so that a file that shrinks meanwhile cannot crash us; memory follows the true size of the file. */
 #include "tensor/safetensors.h"
-#include "base/arena.h"
-#include "base/file.h"
+#include "base/fail.h"
 #include "base/size.h"
+#include "base/sys.h"
+#include "tensor/tensor_file.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { LENGTH_BYTES = 8, MAX_DEPTH = 8, MAX_VALUES = DIFFAD_FILE_MAX_TENSORS * 24 };
-
-static const int64_t MAX_FILE = (int64_t)1 << 38;
-
-struct diffad_file {
-    unsigned char       *bytes;           /* the whole file */
-    diffad_arena         arena;           /* all below */
-    diffad_file_tensor  *tensor;          /* in the order of their data */
-    diffad_file_tensor **by_name;
-    int                  count;
-    diffad_file_text    *metadata;
-    int                  n_metadata;
-};
 
 typedef struct parser {
     const char          *origin;
@@ -112,11 +101,6 @@ static diffad_status check_header(const parser *p, const char *text, size_t n)
     return DIFFAD_OK;
 }
 
-static int text_by_key(const void *a, const void *b)
-{
-    return strcmp(((const diffad_file_text *)a)->key, ((const diffad_file_text *)b)->key);
-}
-
 static diffad_status read_metadata(parser *p, json_t *from)
 {
     diffad_file *f = p->f;
@@ -137,8 +121,6 @@ static diffad_status read_metadata(parser *p, json_t *from)
             return fail_memory(p);
         f->n_metadata++;
     }
-    if (f->n_metadata)
-        qsort(f->metadata, (size_t)f->n_metadata, sizeof *f->metadata, text_by_key);
     return DIFFAD_OK;
 }
 
@@ -210,11 +192,6 @@ static int by_data(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp((*(diffad_file_tensor *const *)a)->name, (*(diffad_file_tensor *const *)b)->name);
-}
-
 /* The data of all tensors, in order, are the whole data. */
 static diffad_status check_tiling(const parser *p)
 {
@@ -239,9 +216,8 @@ static diffad_status read_tensors(parser *p, json_t *root)
     const size_t n = json_object_size(root) - (json_object_get(root, "__metadata__") != NULL);
     if (n > DIFFAD_FILE_MAX_TENSORS)
         DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: %zu tensors, more than %d", p->origin, n, DIFFAD_FILE_MAX_TENSORS);
-    f->tensor  = diffad_arena_alloc(&f->arena, n * sizeof *f->tensor);
-    f->by_name = diffad_arena_alloc(&f->arena, n * sizeof *f->by_name);
-    if (!f->tensor || !f->by_name)
+    f->tensor = diffad_arena_alloc(&f->arena, n * sizeof *f->tensor);
+    if (!f->tensor)
         return fail_memory(p);
     json_object_foreach (root, name, value) {
         if (strcmp(name, "__metadata__") == 0)
@@ -252,11 +228,7 @@ static diffad_status read_tensors(parser *p, json_t *root)
     if (f->count)
         qsort(f->tensor, n, sizeof *f->tensor, by_data);
     DIFFAD_TRY(check_tiling(p));
-    for (int i = 0; i < f->count; i++)
-        f->by_name[i] = &f->tensor[i];
-    if (f->count)
-        qsort(f->by_name, n, sizeof *f->by_name, by_name);
-    return DIFFAD_OK;
+    return diffad_file_index(f, p->origin);
 }
 
 static diffad_status parse(parser *p, size_t bytes)
@@ -288,15 +260,10 @@ static diffad_status parse(parser *p, size_t bytes)
     return st;
 }
 
-/* Takes `bytes` even on failure. */
-static diffad_status parse_take(const char *origin, unsigned char *data, size_t bytes, diffad_file **out)
+diffad_status diffad_safetensors_take(const char *origin, unsigned char *data, size_t bytes, diffad_file **out)
 {
-    diffad_file *f = diffad_alloc(sizeof *f);
-    if (!f) {
-        diffad_release(data);
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory", origin);
-    }
-    f->bytes = data;
+    diffad_file *f;
+    DIFFAD_TRY(diffad_file_new(origin, data, &f));
     parser              p  = { .origin = origin, .f = f };
     const diffad_status st = parse(&p, bytes);
     if (st != DIFFAD_OK)
@@ -304,56 +271,4 @@ static diffad_status parse_take(const char *origin, unsigned char *data, size_t 
     else
         *out = f;
     return st;
-}
-
-/* ---- files ---- */
-
-diffad_status diffad_file_open(const char *path, diffad_file **out)
-{
-    unsigned char *data;
-    int64_t        bytes;
-    DIFFAD_TRY(diffad_file_read(path, MAX_FILE, DIFFAD_ERR_CHECKPOINT, &data, &bytes));
-    return parse_take(path, data, (size_t)bytes, out);
-}
-
-diffad_status diffad_file_parse(const char *origin, const void *data, size_t bytes, diffad_file **out)
-{
-    unsigned char *copy = diffad_alloc(bytes);
-    if (!copy)
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory for %zu bytes", origin, bytes);
-    if (bytes)
-        memcpy(copy, data, bytes);
-    return parse_take(origin, copy, bytes, out);
-}
-
-void diffad_file_close(diffad_file *f)
-{
-    if (!f)
-        return;
-    diffad_arena_release(&f->arena);
-    diffad_release(f->bytes);
-    diffad_release(f);
-}
-
-int diffad_file_count(const diffad_file *f) { return f->count; }
-
-const diffad_file_tensor *diffad_file_at(const diffad_file *f, int i) { return i >= 0 && i < f->count ? &f->tensor[i] : NULL; }
-
-const diffad_file_tensor *diffad_file_find(const diffad_file *f, const char *name)
-{
-    const diffad_file_tensor        wanted = { .name = name };
-    const diffad_file_tensor *const key    = &wanted;
-    if (f->count == 0)
-        return NULL;
-    diffad_file_tensor **found = bsearch(&key, f->by_name, (size_t)f->count, sizeof *f->by_name, by_name);
-    return found ? *found : NULL;
-}
-
-const char *diffad_file_metadata(const diffad_file *f, const char *key)
-{
-    const diffad_file_text wanted = { .key = key };
-    if (f->n_metadata == 0)
-        return NULL;
-    const diffad_file_text *found = bsearch(&wanted, f->metadata, (size_t)f->n_metadata, sizeof *f->metadata, text_by_key);
-    return found ? found->value : NULL;
 }

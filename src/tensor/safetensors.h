@@ -14,5 +14,7 @@ const char *diffad_file_dtype(diffad_dtype t);
 bool diffad_file_name_ok(const char *name);
 /* Bytes of a tensor; false on overflow, also one that a side of 0 would hide. */
 bool diffad_file_tensor_bytes(diffad_dtype type, const diffad_shape *shape, int64_t *bytes);
+/* Reads a whole file's bytes, which are taken, also on failure. */
+diffad_status diffad_safetensors_take(const char *origin, unsigned char *data, size_t bytes, diffad_file **out);
 
 #endif

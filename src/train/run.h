@@ -2,6 +2,7 @@
 #ifndef DIFFAD_RUN_H
 #define DIFFAD_RUN_H
 
+#include "checkpoint/checkpoint.h"
 #include "train/train.h"
 
 enum { RUN_STAGES = 4 };
@@ -44,8 +45,31 @@ diffad_status run_open_params(train_run *r);
 void          run_close(train_run *r);
 /* Weights of finished stages from `folder`, for use (no optimiser state). Needs r->desc, r->dev. */
 diffad_status run_load_weights(train_run *r, const char *folder);
-/* The same lists with tensors of zeros. */
+/* The same from files of any kind. */
+diffad_status run_load_checkpoint(train_run *r, const diffad_checkpoint *c);
+/* The same lists with tensors of zeros; with names and shapes alone. */
 diffad_status run_shape_weights(train_run *r);
+diffad_status run_shape_lists(train_run *r);
+
+/* The networks that detecting takes, where they stand in a checkpoint, and the stage that trains them. */
+enum { RUN_NEEDS = 3 };
+typedef struct run_need { diffad_params *list; checkpoint_part part; const train_stage *stage; } run_need;
+int           run_needs(const train_run *r, run_need out[RUN_NEEDS]);
+diffad_status run_load_part(diffad_params *p, const diffad_checkpoint *c, checkpoint_part part, diffad_param_part to);
+
+/* ---- foreign.c: files of weights that are no run folder ---- */
+
+/* What is asked for; NULL: what the weights tell. */
+typedef struct run_wish { const char *model, *scale; const char *const *configs, *const *sets; } run_wish;
+/* The description that the weights have with them, else the variant and scale whose shapes they have. *scale: its name, or "". */
+diffad_status run_describe_weights(const diffad_checkpoint *c, const run_wish *w, diffad_desc *out, char scale[64]);
+/* Latents' scale, from the weights or the description; the noise schedule of the weights must be the description's. */
+diffad_status run_check_tables(const diffad_checkpoint *c, const diffad_desc *d, double *latent_scale);
+/* A stage that the checkpoint holds, as if trained in the run; nothing happens where it holds none or the run has one. */
+diffad_status run_import_stage(train_run *r, const diffad_checkpoint *c, const train_stage *s);
+/* Whether the path is a folder that `diffad train` made. */
+bool          run_is_folder(const char *path);
+
 diffad_status run_fingerprint(const train_run *r, char hex[17], int64_t *parameters);
 
 #endif

@@ -233,15 +233,15 @@ diffad_status train_shape_lpips(train_run *r)
 
 static diffad_status read_lpips(train_run *r)
 {
-    diffad_file *f;
+    diffad_checkpoint c;
     if (!r->options.lpips)
         return DIFFAD_OK;
     DIFFAD_TRY(train_shape_lpips(r));
     DIFFAD_TRY(diffad_params_allocate(r->lpips, r->dev, 0));
-    DIFFAD_TRY(diffad_file_open(r->options.lpips, &f));
-    diffad_status st = diffad_params_load(r->lpips, f, "", DIFFAD_PART_VALUE, false, false);
-    diffad_file_close(f);
-    return st == DIFFAD_OK ? DIFFAD_OK : diffad_fail_context(st, "%s", r->options.lpips);
+    DIFFAD_TRY(diffad_checkpoint_open(r->options.lpips, &c));
+    const diffad_status st = run_load_part(r->lpips, &c, PART_LPIPS, DIFFAD_PART_VALUE);
+    diffad_checkpoint_close(&c);
+    return st;
 }
 
 diffad_status train_describe(const diffad_train_options *o, diffad_desc *d)
@@ -294,22 +294,51 @@ static void fill_record(run_record *record, const train_run *r, const diffad_tra
     record->seed = o->seed;
 }
 
-static diffad_status run_stages_wanted(train_run *r, const diffad_train_options *o, run_record *record)
+/* What --from names: run folders, whose files are taken, and files of weights, which are one checkpoint together. */
+typedef struct givers { const char **run, **file; diffad_checkpoint weights; } givers;
+
+static diffad_status open_givers(const char *const *from, givers *g)
+{
+    int n = 0, runs = 0, files = 0;
+    while (from && from[n])
+        n++;
+    g->run  = diffad_alloc_array((size_t)n + 1, sizeof *g->run);
+    g->file = diffad_alloc_array((size_t)n + 1, sizeof *g->file);
+    if (!g->run || !g->file)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "run: no host memory");
+    for (int i = 0; i < n; i++)
+        if (run_is_folder(from[i]))
+            g->run[runs++] = from[i];
+        else
+            g->file[files++] = from[i];
+    return files ? diffad_checkpoint_open(g->file, &g->weights) : DIFFAD_OK;
+}
+
+static void close_givers(givers *g)
+{
+    diffad_checkpoint_close(&g->weights);
+    diffad_release(g->run);
+    diffad_release(g->file);
+}
+
+static diffad_status take_stage(train_run *r, const givers *g, const train_stage *s)
+{
+    for (int i = 0; g->run[i]; i++)
+        DIFFAD_TRY(run_take_stage(g->run[i], r->folder, s));
+    return g->weights.files ? run_import_stage(r, &g->weights, s) : DIFFAD_OK;
+}
+
+static diffad_status run_stages_wanted(train_run *r, const diffad_train_options *o, const givers *g, run_record *record)
 {
     const train_stage *list[RUN_STAGES];
     const int          n = run_stages_of(&r->desc, list);
     bool               any = false;
     for (int i = 0; i < n; i++) {
-        if (o->from && strcmp(o->stages, list[i]->name) != 0)
-            DIFFAD_TRY(run_take_stage(o->from, r->folder, list[i]));
+        if (strcmp(o->stages, list[i]->name) != 0)
+            DIFFAD_TRY(take_stage(r, g, list[i]));
         const bool wanted = strcmp(o->stages, "all") == 0 || strcmp(o->stages, list[i]->name) == 0;
         any = any || wanted;
-        char file[64];
-        snprintf(file, sizeof file, "%s.safetensors", list[i]->name);
-        char      *path = diffad_path_join(r->folder, file);
-        const bool is_there = path && diffad_path_exists(path);
-        diffad_release(path);
-        if (!wanted && !is_there)
+        if (!wanted && !run_has_stage(r->folder, list[i]))
             continue;
         const diffad_status st = run_stage(r, list[i], record);
         record->latent_scale = r->latent_scale;
@@ -340,6 +369,7 @@ diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, di
 {
     train_run      r = { .dev = dev, .options = *o };
     char          *textures = NULL;
+    givers         from = { .run = NULL };
     run_record     record = { .threshold = NAN };
     const uint64_t start = diffad_sys.monotonic_ns();
     diffad_status  st;
@@ -350,12 +380,13 @@ diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, di
         DIFFAD_SET_GOTO(done, DIFFAD_ERR_DATA, "%s: no training images", o->data);
     diffad_desc_count_steps(&r.desc, diffad_dataset_train_count(r.dataset));
     DIFFAD_GOTO(done, open_folder(&r, o, &record));
+    DIFFAD_GOTO(done, open_givers(o->from, &from));
     DIFFAD_GOTO(done, run_open_params(&r));
     DIFFAD_GOTO(done, read_lpips(&r));
     DIFFAD_GOTO(done, train_find_textures(&r, o->data, &textures));
     fill_record(&record, &r, o);
     DIFFAD_GOTO(done, run_record_write(r.folder, &record, &r.desc));
-    DIFFAD_GOTO(done, run_stages_wanted(&r, o, &record));
+    DIFFAD_GOTO(done, run_stages_wanted(&r, o, &from, &record));
     DIFFAD_GOTO(done, run_fingerprint(&r, record.fingerprint, &record.parameters));
     DIFFAD_GOTO(done, run_record_write(r.folder, &record, &r.desc));
     if (result) {
@@ -366,6 +397,7 @@ diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, di
     }
 done:
     run_close(&r);
+    close_givers(&from);
     diffad_release(textures);
     return st;
 }

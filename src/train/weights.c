@@ -1,4 +1,4 @@
-/* weights.c: the networks of a finished run, for use. */
+/* weights.c: the networks of a finished run, or of files of weights, for use. */
 #include "base/file.h"
 #include "train/run.h"
 
@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Parameter lists filled with names and shapes, by building the graphs once. */
-static diffad_status shapes(train_run *r)
+diffad_status run_shape_lists(train_run *r)
 {
     diffad_graph *g;
     const diffad_desc *d = &r->desc;
@@ -29,45 +29,72 @@ static diffad_status shapes(train_run *r)
     return st;
 }
 
-static diffad_status load(diffad_params *p, const char *folder, const char *file, const char *prefix, bool averaged)
-{
-    diffad_file  *f = NULL;
-    char          full[96];
-    char         *path = diffad_path_join(folder, file);
-    diffad_status st   = path ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "run: no host memory");
-    if (st == DIFFAD_OK && !diffad_path_exists(path))
-        st = diffad_fail(DIFFAD_ERR_CHECKPOINT, "%s: missing: this stage is not trained yet; run `diffad train` with --resume", path);
-    if (st == DIFFAD_OK)
-        st = diffad_file_open(path, &f);
-    if (st == DIFFAD_OK) {
-        snprintf(full, sizeof full, "%s%s", averaged ? "ema." : "", prefix);
-        st = diffad_params_load(p, f, full, DIFFAD_PART_VALUE, false, false);
-        if (st != DIFFAD_OK)
-            diffad_fail_context(st, "%s", path);
-    }
-    diffad_file_close(f);
-    diffad_release(path);
-    return st;
-}
-
 diffad_status run_shape_weights(train_run *r)
 {
     diffad_params *const lists[] = { r->autoencoder, r->unet, r->segmenter, r->draem_rec, r->draem_seg };
-    DIFFAD_TRY(shapes(r));
+    DIFFAD_TRY(run_shape_lists(r));
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         DIFFAD_TRY(diffad_params_allocate(lists[i], r->dev, 0));
     return DIFFAD_OK;
 }
 
-diffad_status run_load_weights(train_run *r, const char *folder)
+int run_needs(const train_run *r, run_need out[RUN_NEEDS])
 {
-    DIFFAD_TRY(run_shape_weights(r));
     if (r->desc.kind == DESC_KIND_DRAEM) {
-        DIFFAD_TRY(load(r->draem_rec, folder, "draem.safetensors", "rec.", false));
-        return load(r->draem_seg, folder, "draem.safetensors", "seg.", false);
+        out[0] = (run_need){ r->draem_rec, PART_REC, &train_stage_draem };
+        out[1] = (run_need){ r->draem_seg, PART_SEG, &train_stage_draem };
+        return 2;
     }
     const bool averaged = r->desc.sample_weights == DESC_WEIGHTS_EMA && r->desc.train.ema_decay > 0;
-    DIFFAD_TRY(load(r->autoencoder, folder, "vae.safetensors", "", false));
-    DIFFAD_TRY(load(r->unet, folder, "ldm.safetensors", "model.diffusion_model.", averaged));
-    return load(r->segmenter, folder, "seg.safetensors", "", false);
+    out[0] = (run_need){ r->autoencoder, PART_VAE, &train_stage_vae };
+    out[1] = (run_need){ r->unet, averaged ? PART_EMA : PART_UNET, &train_stage_ldm };
+    out[2] = (run_need){ r->segmenter, PART_SEG, &train_stage_seg };
+    return 3;
+}
+
+diffad_status run_load_part(diffad_params *p, const diffad_checkpoint *c, checkpoint_part part, diffad_param_part to)
+{
+    static const char *const what[CHECKPOINT_PARTS] = { "autoencoder (first_stage_model.*)", "critic (loss.discriminator.*)", "LPIPS",
+                                                        "U-Net (model.diffusion_model.*)", "averaged U-Net (model_ema.*)",
+                                                        "segmenter (encoder_segment.*, decoder_segment.*)",
+                                                        "reconstructive network (encoder.block1.*)", "" };
+    if (!c->has[part])
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: no %s is there: name the file that has it, too", c->origin, what[part]);
+    const diffad_status st = diffad_params_load(p, c->view, checkpoint_prefix[part], to, part != PART_LPIPS, false);
+    return st == DIFFAD_OK ? DIFFAD_OK : diffad_fail_context(st, "%s", c->origin);
+}
+
+diffad_status run_load_checkpoint(train_run *r, const diffad_checkpoint *c)
+{
+    run_need  need[RUN_NEEDS];
+    const int n = run_needs(r, need);
+    DIFFAD_TRY(run_shape_weights(r));
+    for (int i = 0; i < n; i++)
+        DIFFAD_TRY(run_load_part(need[i].list, c, need[i].part, DIFFAD_PART_VALUE));
+    return DIFFAD_OK;
+}
+
+/* Stage by stage: no more than one file is in memory. */
+diffad_status run_load_weights(train_run *r, const char *folder)
+{
+    run_need  need[RUN_NEEDS];
+    char      name[64];
+    const int n = run_needs(r, need);
+    DIFFAD_TRY(run_shape_weights(r));
+    for (int i = 0; i < n; i++) {
+        diffad_checkpoint c = { .files = 0 };
+        snprintf(name, sizeof name, "%s.safetensors", need[i].stage->name);
+        char         *path = diffad_path_join(folder, name);
+        diffad_status st   = path ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "run: no host memory");
+        if (st == DIFFAD_OK && !diffad_path_exists(path))
+            st = diffad_fail(DIFFAD_ERR_CHECKPOINT, "%s: missing: this stage is not trained yet; run `diffad train` with --resume", path);
+        if (st == DIFFAD_OK)
+            st = diffad_checkpoint_open((const char *const[]){ path, NULL }, &c);
+        if (st == DIFFAD_OK)
+            st = run_load_part(need[i].list, &c, need[i].part, DIFFAD_PART_VALUE);
+        diffad_checkpoint_close(&c);
+        diffad_release(path);
+        DIFFAD_TRY(st);
+    }
+    return DIFFAD_OK;
 }

@@ -20,6 +20,7 @@ away model device kernel blas
 door CL/cl.h src/device/cl.h
 door clblast_c.h src/blas/gemm_clblast.c
 door yaml.h src/base/config.c
+door zip.h src/tensor/zip_file.c
 door xxhash.h src/base/hash.c
 door stb_image.h src/data/image_stb.c
 '

@@ -1,0 +1,29 @@
+/* tensor_file.h: named tensors in memory, whatever kind of file they came from. */
+#ifndef DIFFAD_TENSOR_FILE_H
+#define DIFFAD_TENSOR_FILE_H
+
+#include "base/arena.h"
+#include "diffad/tensor.h"
+
+#include <stdbool.h>
+
+struct diffad_file {
+    unsigned char       *bytes;           /* of the whole file; NULL where data lie in the arena, or with somebody else */
+    diffad_arena         arena;           /* all below */
+    diffad_file_tensor  *tensor;          /* in the order of the file */
+    diffad_file_tensor **by_name;
+    int                  count;
+    diffad_file_text    *metadata;
+    int                  n_metadata;
+};
+
+/* Whether tensors of this name are wanted; those that are not need not be read. */
+typedef bool (*diffad_file_wants)(const char *name);
+
+/* An empty one over `bytes` (taken, also on failure; NULL: none). */
+diffad_status diffad_file_new(const char *origin, unsigned char *bytes, diffad_file **out);
+/* Once tensor and metadata are filled: makes them findable. Errors: CHECKPOINT (a name twice), MEMORY. */
+diffad_status diffad_file_index(diffad_file *f, const char *origin);
+diffad_status diffad_file_open_wanted(const char *path, diffad_file_wants wants, diffad_file **out);
+
+#endif
