@@ -53,22 +53,30 @@ diffad_status cli_open_detector(const cli *c, diffad_device *dev, diffad_detecto
     return DIFFAD_OK;
 }
 
-static diffad_report_metrics metrics_of(const diffad_evaluation *e)
+static diffad_report_metrics metrics_of(const diffad_protocol *p)
 {
-    return (diffad_report_metrics){ .image_auroc       = e->image.auroc,
-                                    .image_ap          = e->image.ap,
-                                    .image_f1max       = e->image.f1max,
-                                    .pixel_auroc       = e->pixel.auroc,
-                                    .pixel_ap          = e->pixel.ap,
-                                    .pixel_f1max       = e->pixel.f1max,
-                                    .pixel_aupro       = e->aupro,
-                                    .seconds_per_image = e->seconds_per_image };
+    return (diffad_report_metrics){ .image_auroc = p->image.auroc,
+                                    .image_ap    = p->image.ap,
+                                    .image_f1max = p->image.f1max,
+                                    .pixel_auroc = p->pixel.scores.auroc,
+                                    .pixel_ap    = p->pixel.scores.ap,
+                                    .pixel_f1max = p->pixel.scores.f1max,
+                                    .pixel_aupro = p->pixel.aupro };
+}
+
+static void protocol_json(cli_json *j, const char *name, const diffad_protocol *p)
+{
+    const diffad_report_metrics m = metrics_of(p);
+    cli_json_open(j, name, '{');
+    diffad_report_metrics_json(&j->t, &m);
+    j->needs_comma = true;
+    cli_json_close(j, '}');
 }
 
 void cli_eval_json(cli_json *j, const diffad_detector *d, const diffad_evaluation *e, bool official)
 {
     const diffad_detector_info *i = diffad_detector_info_of(d);
-    const diffad_report_metrics m = metrics_of(e);
+    const diffad_report_metrics m = metrics_of(official ? &e->official : &e->mvtec);
     cli_json_open(j, NULL, '{');
     cli_json_text(j, "model", i->model);
     cli_json_text(j, "scale", i->scale);
@@ -79,6 +87,10 @@ void cli_eval_json(cli_json *j, const diffad_detector *d, const diffad_evaluatio
     cli_json_int(j, "images", e->images);
     diffad_text_add(&j->t, ", ");
     diffad_report_metrics_json(&j->t, &m);
+    cli_json_open(j, "protocols", '{');
+    protocol_json(j, "official", &e->official);
+    protocol_json(j, "mvtec", &e->mvtec);
+    cli_json_close(j, '}');
     cli_json_real(j, "seconds_per_image", e->seconds_per_image, 6);
     cli_json_real(j, "threshold", e->threshold, 9);
     cli_json_text(j, "threshold_rule", e->threshold_rule);
@@ -86,17 +98,12 @@ void cli_eval_json(cli_json *j, const diffad_detector *d, const diffad_evaluatio
     cli_json_close(j, '}');
 }
 
-static void add_row(cli_table *t, const char *name, double ours, double paper)
+static void add_share(cli_table *t, double share, const char *undefined)
 {
-    cli_cell(t, "%s", name);
-    if (isfinite(ours))
-        cli_cell(t, "%.1f", 100 * ours);
+    if (isfinite(share))
+        cli_cell(t, "%.1f", 100 * share);
     else
-        cli_cell(t, "undefined");
-    if (isfinite(paper))
-        cli_cell(t, "%.1f", 100 * paper);
-    else
-        cli_cell(t, "%s", "");
+        cli_cell(t, "%s", undefined);
 }
 
 static double paper_figure(const char *model, const char *class_name, const char *metric)
@@ -108,23 +115,30 @@ static double paper_figure(const char *model, const char *class_name, const char
 void cli_eval_print(const diffad_detector *d, const diffad_evaluation *e, bool official)
 {
     const diffad_detector_info *i = diffad_detector_info_of(d);
-    const diffad_report_metrics m = metrics_of(e);
-    const struct { const char *name, *metric; double value; } rows[] = {
-        { "image AUROC", "image_auroc", m.image_auroc }, { "image AP", NULL, m.image_ap },
-        { "image F1 max", NULL, m.image_f1max },         { "pixel AUROC", "pixel_auroc", m.pixel_auroc },
-        { "pixel AP", "pixel_ap", m.pixel_ap },          { "pixel F1 max", NULL, m.pixel_f1max },
-        { "pixel AUPRO", NULL, m.pixel_aupro },
+    const diffad_report_metrics ours = metrics_of(&e->official), bench = metrics_of(&e->mvtec);
+    const struct { const char *name, *metric; double official, mvtec; } rows[] = {
+        { "image AUROC", "image_auroc", ours.image_auroc, bench.image_auroc },
+        { "image AP", NULL, ours.image_ap, bench.image_ap },
+        { "image F1 max", NULL, ours.image_f1max, bench.image_f1max },
+        { "pixel AUROC", "pixel_auroc", ours.pixel_auroc, bench.pixel_auroc },
+        { "pixel AP", "pixel_ap", ours.pixel_ap, bench.pixel_ap },
+        { "pixel F1 max", NULL, ours.pixel_f1max, bench.pixel_f1max },
+        { "pixel AUPRO", NULL, ours.pixel_aupro, bench.pixel_aupro },
     };
     const bool is_in_paper = isfinite(diffad_paper_figure(i->model, e->class_name, "image_auroc"));
-    cli_table  t = cli_table_new(3, 1u << 1 | 1u << 2);
+    cli_table  t = cli_table_new(4, 1u << 1 | 1u << 2 | 1u << 3);
     cli_out("%s %s, class %s, %lld images, %d sampling steps, protocol %s\n", i->model, i->scale, e->class_name,
             (long long)e->images, i->steps, official ? "official" : "mvtec");
     cli_cell(&t, "%%");
-    cli_cell(&t, "here");
+    cli_cell(&t, "official");
+    cli_cell(&t, "mvtec");
     cli_cell(&t, "%s", is_in_paper ? "paper" : "paper (average of its classes)");
-    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++)
-        add_row(&t, rows[k].name, rows[k].value,
-                rows[k].metric ? paper_figure(i->model, e->class_name, rows[k].metric) : NAN);
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+        cli_cell(&t, "%s", rows[k].name);
+        add_share(&t, rows[k].official, "undefined");
+        add_share(&t, rows[k].mvtec, "undefined");
+        add_share(&t, rows[k].metric ? paper_figure(i->model, e->class_name, rows[k].metric) : NAN, "");
+    }
     cli_table_print(&t);
     if (isfinite(e->threshold))
         cli_out("threshold %.6g: %s\n", e->threshold, e->threshold_rule);

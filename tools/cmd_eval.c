@@ -75,9 +75,9 @@ static const cli_option options[] = {
     { "class", 0, CLI_TEXT, "C", 0, 0, "class folder in DATA" },
     { "steps", 0, CLI_INT, "N", 1, 1000, "sampling steps; a divisor of 1000 (default: the description's)" },
     { "report", 0, CLI_TEXT, "FILE", 0, 0, "a self-contained HTML page" },
-    { "maps", 0, CLI_TEXT, "DIR", 0, 0, "anomaly maps as float32 TIFF in the data set's tree" },
+    { "maps", 0, CLI_TEXT, "DIR", 0, 0, "anomaly maps as float32 TIFF of the images' sizes: DIR/CLASS/test/KIND/NAME.tiff" },
     { "protocol", 0, CLI_CHOICE, "official|mvtec", 0, 0,
-      "ground truth as the published evaluation makes it (default), or by nearest neighbour" },
+      "whose figures come first: the published evaluation's (default) or the benchmark's; both are told" },
     { "pictures", 0, CLI_INT, "N", 0, 1000, "in the report (default 24)" },
     CLI_WEIGHTS_OPTIONS,
     { 0 },
@@ -95,5 +95,7 @@ const cli_command cmd_eval = {
     .details   = "The threshold that separates good from anomalous best is kept in the run, for `diffad detect`.\n"
                  "RUN may also be a file of weights as the published code saves them, or a folder of such files; then --data\n"
                  "is needed: diffad eval last.ckpt --weights bottle_seg.pckl --data DATA --class bottle.\n"
-                 "A metric that is undefined, since all labels are equal, is null.",
+                 "A metric that is undefined, since all labels are equal or masks are missing, is null.\n"
+                 "official: image score = largest 21x21 mean; masks bilinear at the model's size, only full pixels count.\n"
+                 "mvtec: maps bilinear at each image's size, masks as they are, image score = largest value of the map.",
 };

@@ -75,27 +75,42 @@ DIFFAD_API diffad_status diffad_detector_measure(diffad_detector *d, const float
 
 /* ---- evaluation ---- */
 
+/* What one protocol says of the same detections; NaN where undefined.
+ *
+ *     official   the published evaluation: image scores are maxima of the 21x21 mean; masks resized bilinearly to the
+ *                model's picture, of which only full pixels stay; pixel metrics over all pixels of the raw maps (reference
+ *                section 9). aupro, which it does not have, on the same maps and masks
+ *     mvtec      the benchmark's own evaluation: maps resized to each image (diffad_map_resize), masks as they are, any
+ *                value but 0 marks; image scores are maxima of these maps; aupro to a false positive rate of 0.3 */
+typedef struct diffad_protocol {
+    diffad_scores_metrics image;
+    diffad_pixel_metrics  pixel;
+} diffad_protocol;
+
 typedef struct diffad_evaluation {
     int64_t  images;
-    diffad_scores_metrics image, pixel;      /* NaN where undefined */
+    diffad_protocol official, mvtec;         /* both, whichever is chosen */
+    diffad_scores_metrics image, pixel;      /* of the chosen protocol; NaN where undefined */
     double   aupro;
     double   seconds_per_image;
-    double   threshold;                      /* on image scores */
+    double   threshold;                      /* on the detector's scores (diffad_detection), in either protocol */
     const char *threshold_rule;
-    double  *image_score;                    /* [images], in the data set's order; released with the evaluation */
+    double  *image_score;                    /* [images], the detector's, in the data set's order; released with the evaluation */
+    float   *image_peak;                     /* [images] largest value of the map at the image's size */
     uint8_t *image_label;
     const char *class_name;
     float   *maps;                           /* [images][height][width] */
-    uint8_t *masks;
+    uint8_t *masks;                          /* [images][height][width] of protocol official */
     int      width, height;
 } diffad_evaluation;
 
 typedef void (*diffad_eval_progress_fn)(void *user, int64_t done, int64_t total);
 typedef struct diffad_eval_options {
     const char *data, *class_name;
-    bool        official;                    /* protocol: masks as the published evaluation makes them */
+    bool        official;                    /* the chosen protocol; else mvtec */
     const char *report;                      /* HTML file; NULL */
-    const char *maps;                        /* folder for float32 TIFF maps in the data set's tree; NULL */
+    const char *maps;                        /* folder for float32 TIFF maps of the images' sizes, as the benchmark's evaluation
+                                                code reads them: MAPS/CLASS/test/KIND/NAME.tiff; NULL */
     int         max_pictures;                /* in the report */
     const volatile int *stop;
     diffad_eval_progress_fn progress;

@@ -33,12 +33,21 @@ typedef struct diffad_report_picture {
     const diffad_image *input, *reconstruction, *heatmap, *predicted_mask, *true_mask;
 } diffad_report_picture;
 
+/* The same detections under one protocol. */
+typedef struct diffad_report_protocol {
+    const char           *name;
+    diffad_report_metrics metrics;
+} diffad_report_protocol;
+
 typedef struct diffad_report_class {
     const char                  *name;
-    diffad_report_metrics        metrics;
+    diffad_report_metrics        metrics;          /* of the report's protocol */
+    const diffad_report_protocol *protocol;        /* [protocol_count] all that were evaluated, side by side */
+    int                          protocol_count;
     double                       threshold;        /* score >= threshold is called anomalous; NaN: no verdicts */
     const char                  *threshold_rule;   /* how it was found, in words */
     const float                 *score;            /* [count] image scores of all test images */
+    const float                 *ranked;           /* [count] what the image metrics rank; NULL: score */
     const uint8_t               *label;            /* [count] of 0/1; NULL: not known */
     const char *const           *file;             /* [count]; NULL: no list of all images */
     int                          count;

@@ -10,7 +10,11 @@ typedef struct eval_work {
     const diffad_eval_options *options;
     diffad_dataset            *dataset;
     diffad_evaluation         *out;
-    float                     *score;        /* image scores as float, for metrics and curves */
+    float                     *score;        /* the detector's image scores as float, for metrics and curves */
+    diffad_pixels             *official, *mvtec;
+    float                     *large;        /* a map at its image's size */
+    uint8_t                   *truth;        /* a mask at its image's size */
+    int64_t                    large_pixels; /* room in both */
 } eval_work;
 
 const diffad_item *eval_item(const eval_work *w, int64_t i);

@@ -14,13 +14,14 @@
 #include <string.h>
 #include <time.h>
 
-enum { CURVE_POINTS = 200, MAX_SERIES = 16, MAX_FACTS = 24, PICTURE_PARTS = 5 };
+enum { MAX_SERIES = 16, MAX_FACTS = 24, PICTURE_PARTS = 5 };
 
 typedef struct report_work {
     const eval_work       *w;
     diffad_arena           arena;
     diffad_report          report;
     diffad_report_class    class_;
+    diffad_report_protocol protocol[2];
     diffad_report_fact     fact[MAX_FACTS];
     diffad_report_loss     loss[MAX_SERIES];
     diffad_report_picture *picture;
@@ -55,8 +56,8 @@ static void add_facts(report_work *r)
     fact(r, "Training", "seed", "%llu", (unsigned long long)i->train_seed);
     if (i->steps)
         fact(r, "Evaluation", "DDIM steps", "%d", i->steps);
-    fact(r, "Evaluation", "protocol", "%s", r->w->options->official ? "official: ground truth as the published evaluation makes it"
-                                                                   : "mvtec: ground truth by nearest neighbour");
+    fact(r, "Evaluation", "protocol", "%s", r->w->options->official ? "official, as the published evaluation"
+                                                                   : "mvtec, as the benchmark's own evaluation");
     fact(r, "Evaluation", "images", "%lld", (long long)e->images);
     if (isfinite(e->seconds_per_image))
         fact(r, "Evaluation", "seconds an image", "%.4f", e->seconds_per_image);
@@ -156,12 +157,24 @@ static diffad_status mask_image(const float *map, double limit, int h, int w, di
     return st;
 }
 
+/* The ground truth as the picture shows it, by nearest neighbour. */
+static diffad_status truth_image(const diffad_item *item, int h, int w, diffad_image *out)
+{
+    uint8_t *mask = diffad_alloc((size_t)h * (size_t)w);
+    if (!mask)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "report: no host memory");
+    diffad_status st = diffad_dataset_mask(item, w, h, false, mask);
+    if (st == DIFFAD_OK)
+        st = diffad_mask_render(mask, h, w, out);
+    diffad_release(mask);
+    return st;
+}
+
 static diffad_status add_picture(report_work *r, int64_t i, diffad_report_picture *p)
 {
     const diffad_evaluation    *e = r->w->out;
     const diffad_detector_info *info = diffad_detector_info_of(r->w->detector);
     const diffad_item          *item = eval_item(r->w, i);
-    const int64_t               pixels = (int64_t)e->width * e->height;
     diffad_image               *part = r->image + r->images;
     diffad_detection            d;
     DIFFAD_TRY(diffad_detector_picture(r->w->detector, item->path, &d));
@@ -179,8 +192,10 @@ static diffad_status add_picture(report_work *r, int64_t i, diffad_report_pictur
     DIFFAD_TRY(mask_image(d.map, limit, e->height, e->width, &part[3]));
     p->predicted_mask = &part[3];
     r->images++;
-    DIFFAD_TRY(diffad_mask_render(e->masks + i * pixels, e->height, e->width, &part[4]));
-    p->true_mask = item->anomalous && !item->mask ? NULL : &part[4];
+    if (item->anomalous && !item->mask)
+        return DIFFAD_OK;
+    DIFFAD_TRY(truth_image(item, e->height, e->width, &part[4]));
+    p->true_mask = &part[4];
     r->images++;
     return DIFFAD_OK;
 }
@@ -203,32 +218,35 @@ static diffad_status add_pictures(report_work *r)
 
 /* ---- the report ---- */
 
-static diffad_status add_class(report_work *r, double *curves, const char **files)
+static diffad_report_metrics metrics_of(const diffad_evaluation *e, const diffad_protocol *p)
+{
+    return (diffad_report_metrics){ p->image.auroc,           p->image.ap,     p->image.f1max, p->pixel.scores.auroc, p->pixel.scores.ap,
+                                    p->pixel.scores.f1max, p->pixel.aupro, e->seconds_per_image };
+}
+
+static void add_class(report_work *r, const char **files)
 {
     const diffad_evaluation *e = r->w->out;
+    const bool               official = r->w->options->official;
+    const diffad_protocol   *p = official ? &e->official : &e->mvtec;
     diffad_report_class     *c = &r->class_;
-    const int64_t            pixels = (int64_t)e->width * e->height * e->images;
     for (int64_t i = 0; i < e->images; i++)
         files[i] = eval_item(r->w, i)->path;
-    c->name    = e->class_name;
-    c->metrics = (diffad_report_metrics){ e->image.auroc, e->image.ap, e->image.f1max, e->pixel.auroc, e->pixel.ap, e->pixel.f1max, e->aupro,
-                                          e->seconds_per_image };
+    r->protocol[0] = (diffad_report_protocol){ "official", metrics_of(e, &e->official) };
+    r->protocol[1] = (diffad_report_protocol){ "mvtec", metrics_of(e, &e->mvtec) };
+    c->name           = e->class_name;
+    c->metrics        = metrics_of(e, p);
+    c->protocol       = r->protocol;
+    c->protocol_count = 2;
     c->threshold      = e->threshold;
     c->threshold_rule = e->threshold_rule;
-    c->score = r->w->score;
-    c->label = e->image_label;
-    c->file  = files;
-    c->count = (int)e->images;
-    if (isnan(e->pixel.auroc))
-        return DIFFAD_OK;
-    for (int pr = 0; pr < 2; pr++) {
-        diffad_report_curve *curve = pr ? &c->pixel_pr : &c->pixel_roc;
-        double              *x = curves + 2 * pr * CURVE_POINTS, *y = x + CURVE_POINTS;
-        DIFFAD_TRY(diffad_metrics_curve(e->maps, e->masks, pixels, pr, CURVE_POINTS, x, y, &curve->count));
-        curve->x = x;
-        curve->y = y;
-    }
-    return DIFFAD_OK;
+    c->score  = r->w->score;
+    c->ranked = official ? NULL : e->image_peak;
+    c->label  = e->image_label;
+    c->file   = files;
+    c->count  = (int)e->images;
+    c->pixel_roc = (diffad_report_curve){ p->pixel.roc.x, p->pixel.roc.y, p->pixel.roc.count };
+    c->pixel_pr  = (diffad_report_curve){ p->pixel.pr.x, p->pixel.pr.y, p->pixel.pr.count };
 }
 
 diffad_status eval_write_report(const eval_work *w)
@@ -236,13 +254,12 @@ diffad_status eval_write_report(const eval_work *w)
     const diffad_detector_info *i = diffad_detector_info_of(w->detector);
     series      *all = diffad_alloc_array(MAX_SERIES, sizeof *all);
     report_work *r = diffad_alloc(sizeof *r);
-    double      *curves = diffad_alloc_array(4 * CURVE_POINTS, sizeof *curves);
     const char **files = diffad_alloc_array((size_t)w->out->images, sizeof *files);
     char         date[32] = "";
     int          n_series = 0;
     const time_t now = (time_t)diffad_sys.wall_seconds();
     struct tm    utc;
-    diffad_status st = all && r && curves && files ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "report: no host memory");
+    diffad_status st = all && r && files ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "report: no host memory");
     if (st != DIFFAD_OK)
         goto done;
     if (gmtime_r(&now, &utc))
@@ -250,7 +267,7 @@ diffad_status eval_write_report(const eval_work *w)
     r->w      = w;
     r->report = (diffad_report){ .model = i->model, .scale = i->scale, .protocol = w->options->official ? "official" : "mvtec",
                                  .fingerprint = i->fingerprint, .date = date, .ddim_steps = i->steps, .classes = &r->class_, .class_count = 1 };
-    DIFFAD_GOTO(done, add_class(r, curves, files));
+    add_class(r, files);
     DIFFAD_GOTO(done, add_pictures(r));
     add_facts(r);
     add_losses(r, all, &n_series);
@@ -269,7 +286,6 @@ done:
     }
     diffad_release(r);
     diffad_release(all);
-    diffad_release(curves);
     diffad_release(files);
     return st;
 }

@@ -147,11 +147,11 @@ static diffad_status train(walk *w)
 
 /* ---- evaluation ---- */
 
-static void add_protocol(grid_eval *e, const char *name, const diffad_scores_metrics *image, const diffad_scores_metrics *pixel, double aupro,
-                         double seconds)
+static void add_protocol(grid_eval *e, const char *name, const diffad_protocol *p, double seconds)
 {
-    e->protocol[e->protocols++] = (diffad_protocol_metrics){ name, { .image_auroc = image->auroc, .image_ap = image->ap, .image_f1max = image->f1max,
-        .pixel_auroc = pixel->auroc, .pixel_ap = pixel->ap, .pixel_f1max = pixel->f1max, .pixel_aupro = aupro, .seconds_per_image = seconds } };
+    e->protocol[e->protocols++] = (diffad_protocol_metrics){ name, { .image_auroc = p->image.auroc, .image_ap = p->image.ap,
+        .image_f1max = p->image.f1max, .pixel_auroc = p->pixel.scores.auroc, .pixel_ap = p->pixel.scores.ap,
+        .pixel_f1max = p->pixel.scores.f1max, .pixel_aupro = p->pixel.aupro, .seconds_per_image = seconds } };
 }
 
 static diffad_status evaluate(walk *w, int steps)
@@ -169,7 +169,8 @@ static diffad_status evaluate(walk *w, int steps)
         st = diffad_evaluate(d, &o, &e);
     if (st == DIFFAD_OK) {
         grid_eval kept = { .steps = steps, .images = e.images, .seconds = e.seconds_per_image, .bytes = r->dev->peak_bytes };
-        add_protocol(&kept, "official", &e.image, &e.pixel, e.aupro, e.seconds_per_image);
+        add_protocol(&kept, "official", &e.official, e.seconds_per_image);
+        add_protocol(&kept, "mvtec", &e.mvtec, e.seconds_per_image);
         if (isfinite(e.threshold) && w->c->evals == 0)      /* for `detect` with this run */
             st = diffad_detector_keep_threshold(d, e.threshold, e.threshold_rule);
         if (st == DIFFAD_OK && !diffad_grow(&w->c->eval, w->c->evals, &w->c->eval_capacity, sizeof kept))

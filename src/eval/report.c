@@ -18,6 +18,8 @@ static diffad_status check_class(const diffad_report_class *c)
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: a class without a name");
     if (c->count < 0 || (c->count > 0 && !c->score))
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: class %s has %d images but no scores", c->name, c->count);
+    if (c->protocol_count < 0 || (c->protocol_count > 0 && !c->protocol))
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: class %s: %d protocols are announced but missing", c->name, c->protocol_count);
     if (c->picture_count < 0 || (c->picture_count > 0 && !c->picture))
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "report: class %s: %d pictures are announced but missing", c->name,
                     c->picture_count);
@@ -149,7 +151,7 @@ static diffad_status add_curves(diffad_text *t, const diffad_report_class *c)
     for (int is_pr = 0; is_pr < 2; is_pr++) {
         int count = 0;
         if (c->label)
-            DIFFAD_TRY(diffad_metrics_curve(c->score, c->label, c->count, is_pr, CURVE_POINTS, x, y, &count));
+            DIFFAD_TRY(diffad_metrics_curve(c->ranked ? c->ranked : c->score, c->label, c->count, is_pr, CURVE_POINTS, x, y, &count));
         const diffad_chart_line line[2] = {
             { is_pr ? "image AP" : "image AUROC",
               is_pr ? c->metrics.image_ap : c->metrics.image_auroc,
@@ -228,6 +230,10 @@ static void add_explanations(diffad_text *t)
     diffad_text_add(
         t, "<section id=\"meaning\"><h2>What the numbers mean</h2>\n<div class=\"explain\"><dl>\n"
            "<dt>Image score</dt><dd>The largest mean of the anomaly map over a window of 21 x 21 pixels.</dd>\n"
+           "<dt>Protocol official</dt><dd>As the paper's published evaluation: that image score; masks resized to the "
+           "model's picture, where only pixels that stay full count; raw maps.</dd>\n"
+           "<dt>Protocol mvtec</dt><dd>As the benchmark's own evaluation: maps resized to each image, masks as they are, "
+           "the map's largest value as the image score.</dd>\n"
            "<dt>AUROC</dt><dd>The chance that an anomalous image (pixel) has a higher score than a good one; ties "
            "count one half.</dd>\n"
            "<dt>AP</dt><dd>Average precision: the area under the stepped precision-recall curve. It falls with rare "

@@ -136,15 +136,46 @@ static bool add_paper_row(diffad_text *t, const diffad_report *r)
     return true;
 }
 
-void diffad_report_results(diffad_text *t, const diffad_report *r)
+static void add_head(diffad_text *t, const char *second, const char *last)
 {
-    diffad_text_add(t, "<section id=\"results\"><h2>Results</h2>\n<div class=\"scroll\"><table><thead>"
-                       "<tr><th></th><th></th><th class=\"group\" colspan=\"3\">image, %</th><th class=\"group\" "
-                       "colspan=\"4\">pixel, %</th>"
-                       "<th></th></tr>\n<tr><th class=\"left\">class</th><th>images<br/>good + bad</th>");
+    diffad_text_addf(t, "<div class=\"scroll\"><table><thead>"
+                        "<tr><th></th><th></th><th class=\"group\" colspan=\"3\">image, %%</th><th class=\"group\" "
+                        "colspan=\"4\">pixel, %%</th>%s</tr>\n<tr><th class=\"left\">class</th><th>%s</th>",
+                     *last ? "<th></th>" : "", second);
     for (int i = 0; i < COLUMNS; i++)
         diffad_text_addf(t, "<th>%s</th>", columns[i].name);
-    diffad_text_add(t, "<th>s per<br/>image</th></tr></thead><tbody>\n");
+    diffad_text_addf(t, "%s</tr></thead><tbody>\n", last);
+}
+
+/* The same detections under every protocol. */
+static void add_protocols(diffad_text *t, const diffad_report *r)
+{
+    int count = 0;
+    for (int k = 0; k < r->class_count; k++)
+        count += r->classes[k].protocol_count;
+    if (count == 0)
+        return;
+    diffad_text_add(t, "<section id=\"protocols\"><h2>Protocols</h2>\n");
+    add_head(t, "protocol", "");
+    for (int k = 0; k < r->class_count; k++)
+        for (int i = 0; i < r->classes[k].protocol_count; i++) {
+            const diffad_report_protocol *p = r->classes[k].protocol + i;
+            diffad_text_add(t, "<tr><th>");
+            diffad_text_html(t, r->classes[k].name);
+            diffad_text_add(t, "</th><td>");
+            diffad_text_html(t, p->name);
+            diffad_text_add(t, "</td>");
+            for (int c = 0; c < COLUMNS; c++)
+                add_cell(t, value_of(&p->metrics, columns + c), NAN);
+            diffad_text_add(t, "</tr>\n");
+        }
+    diffad_text_add(t, "</tbody></table></div>\n</section>\n");
+}
+
+void diffad_report_results(diffad_text *t, const diffad_report *r)
+{
+    diffad_text_add(t, "<section id=\"results\"><h2>Results</h2>\n");
+    add_head(t, "images<br/>good + bad", "<th>s per<br/>image</th>");
     for (int k = 0; k < r->class_count; k++)
         add_class_row(t, r, k);
     if (r->class_count > 1)
@@ -157,6 +188,7 @@ void diffad_report_results(diffad_text *t, const diffad_report *r)
                            " Its figures compare with ours only for the same class, the full-size model and its "
                            "training length.</p>\n");
     diffad_text_add(t, "</section>\n");
+    add_protocols(t, r);
 }
 
 /* ---- losses ---- */
