@@ -94,6 +94,7 @@ if is_wanted fuzz; then
             [ "$name" != fuzz_image ] || seeds=tests/data/images
             [ "$name" != fuzz_config ] || seeds=models
             [ "$name" != fuzz_published ] || seeds=tests/model
+            [ "$name" != fuzz_checkpoint ] || seeds=tests/data/checkpoints/odd
             suite "$name" "build-fuzz/tests/$name" -max_total_time="${DIFFAD_FUZZ_SECONDS:-15}" -rss_limit_mb=2048 -timeout=30 \
                 -artifact_prefix="$logs/$name-" "build-fuzz/corpus/$name" $seeds
         done

@@ -101,9 +101,9 @@ static void expect_odd(const char *path)
 
 Test(torch_file, views_and_types_have_their_values_in_every_container)
 {
-    expect_odd(DATA "odd.pth");
-    expect_odd(DATA "odd_legacy.pth");
-    expect_odd(DATA "odd_protocol5.pth");
+    expect_odd(DATA "odd/odd.pth");
+    expect_odd(DATA "odd/odd_legacy.pth");
+    expect_odd(DATA "odd/odd_protocol5.pth");
 }
 
 /* What is not wanted is not there. */
@@ -112,7 +112,7 @@ static bool wants_half(const char *name) { return strcmp(name, "half") == 0; }
 Test(torch_file, tensors_that_are_not_wanted_are_left_out)
 {
     diffad_file *f = NULL;
-    cr_assert_eq(diffad_file_open_wanted(DATA "odd.pth", wants_half, &f), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_assert_eq(diffad_file_open_wanted(DATA "odd/odd.pth", wants_half, &f), DIFFAD_OK, "%s", diffad_error_detail());
     cr_expect_eq(diffad_file_count(f), 1);
     cr_expect_str_eq(diffad_file_at(f, 0)->name, "half");
     diffad_file_close(f);
@@ -120,7 +120,7 @@ Test(torch_file, tensors_that_are_not_wanted_are_left_out)
 
 Test(torch_file, the_older_container_is_refused_where_it_is_cut)
 {
-    FILE         *in = fopen(DATA "odd_legacy.pth", "rb");
+    FILE         *in = fopen(DATA "odd/odd_legacy.pth", "rb");
     unsigned char bytes[8192];
     const size_t  n = fread(bytes, 1, sizeof bytes, in);
     fclose(in);
@@ -233,7 +233,7 @@ Test(torch_file, a_fault_while_writing_leaves_no_file, .timeout = 120)
 Test(torch_file, a_fault_while_reading_is_told_and_leaves_nothing, .timeout = 120)
 {
     static const fault_kind  kinds[] = { FAULT_ALLOC, FAULT_OPEN, FAULT_READ, FAULT_STAT };
-    static const char *const paths[] = { DATA "odd.pth", DATA "odd_legacy.pth" };
+    static const char *const paths[] = { DATA "odd/odd.pth", DATA "odd_legacy.pth" };
     fault_install();
     for (size_t p = 0; p < 2; p++)
         for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
@@ -258,8 +258,8 @@ Test(torch_file, slow_reads_and_writes_change_nothing)
     const char        *path = folder_path(folder_new(), "out.ckpt");
     fault_install();
     fault_slow(7);
-    expect_odd(DATA "odd.pth");
-    expect_odd(DATA "odd_legacy.pth");
+    expect_odd(DATA "odd/odd.pth");
+    expect_odd(DATA "odd/odd_legacy.pth");
     cr_assert_eq(diffad_torch_save(path, t, count, NULL, 0), DIFFAD_OK, "%s", diffad_error_detail());
     diffad_file_close(open_or_die(path));
 }

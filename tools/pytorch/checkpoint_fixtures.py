@@ -10,6 +10,7 @@ import os
 import pathlib
 import sys
 import types
+import zipfile
 
 import numpy
 import torch
@@ -95,15 +96,17 @@ def main(folder):
         "draem_seg.pckl": (draem.state_dict(), False),
         "vgg16.pth": ({"features." + n: value_of("features." + n, t.shape) for n, t in features.items()}, False),
         "lpips_lin.pth": (collections.OrderedDict((n, value_of(n, t.shape)) for n, t in perceptual.state_dict().items() if n.startswith("lin")), True),
-        "odd.pth": (odd(), True),
-        "odd_legacy.pth": (odd(), False),
-        "odd_protocol5.pth": ({"state_dict": odd()}, True),
+        "odd/odd.pth": (odd(), True),      # the small ones: also seeds for a fuzzer
+        "odd/odd_legacy.pth": (odd(), False),
+        "odd/odd_protocol5.pth": ({"state_dict": odd()}, True),
     }
     for name, (content, is_zip) in files.items():
         path = os.path.join(folder, name)
         protocol = {"pickle_protocol": 5} if "protocol5" in name else {}
         torch.save(content, path, _use_new_zipfile_serialization=is_zip, **protocol)
         print(name, os.path.getsize(path))
+    with zipfile.ZipFile(os.path.join(folder, "odd/odd.pth")) as z, open(os.path.join(folder, "odd/data.pkl"), "wb") as f:
+        f.write(z.read("odd/data.pkl"))
 
 
 if __name__ == "__main__":
