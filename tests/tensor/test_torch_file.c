@@ -6,6 +6,7 @@
 #include "tensor/torch_file.h"
 
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,14 @@ static void expect_values(const diffad_file *f, const char *name, diffad_dtype t
         cr_expect_eq(got[i], values[i], "%s[%lld]: expected %g got %g", name, (long long)i, (double)values[i], (double)got[i]);
 }
 
-static float half_of(float v) { return (float)(_Float16)v; }
+/* 11 significant bits, to even. */
+static float half_of(float v)
+{
+    int exponent;
+    frexpf(v, &exponent);
+    const float unit = ldexpf(1, (exponent > -13 ? exponent : -13) - 11);
+    return nearbyintf(v / unit) * unit;
+}
 
 static float bfloat_of(float v)
 {
