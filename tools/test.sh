@@ -5,6 +5,8 @@
 #     sh tools/test.sh base op         these suites alone
 #
 # DIFFAD_TEST_INTEL=1 (or CI set): ops and GEMM again on Intel's CPU runtime. DIFFAD_FUZZ_SECONDS: for each fuzz target (15).
+# DIFFAD_TEST_PYTORCH=1 (or CI set): the checks that run PyTorch, which is fetched (5.6 GB) where there is none; where there is
+# one they run anyway. 0: never.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 wanted="$*"
@@ -80,6 +82,20 @@ if [ "$has_intel" = 1 ]; then
         fi
     done
 fi
+
+# Each tools/pytorch/check_X.py takes the command as its argument.
+has_pytorch=${DIFFAD_TEST_PYTORCH:-${CI:+1}}
+case "$wanted" in *pytorch*) has_pytorch=1 ;; esac
+[ -n "$has_pytorch" ] || ! sh tools/pytorch.sh --have || has_pytorch=1
+for script in tools/pytorch/check_*.py; do
+    name=pytorch-$(basename "$script" .py | sed 's/^check_//')
+    is_wanted pytorch || is_wanted "$name" || continue
+    if [ "$has_pytorch" = 1 ]; then
+        suite "$name" sh tools/pytorch.sh "$script" build-test/diffad
+    else
+        printf '%-16s     not run: no PyTorch here; DIFFAD_TEST_PYTORCH=1 fetches one (5.6 GB)\n' "$name"
+    fi
+done
 
 if is_wanted fuzz; then
     start=$(date +%s)

@@ -1,4 +1,4 @@
-/* tensor.h: types, shapes, tensors on a device, and safetensors files.
+/* tensor.h: types, shapes, tensors on a device, and files of tensors.
  *
  * Shapes are logical and row-major, at most 5 sides, N first; a scalar has rank 0. Sizes are counts of elements. */
 #ifndef DIFFAD_TENSOR_H
@@ -44,7 +44,7 @@ DIFFAD_API diffad_dtype  diffad_tensor_type(const diffad_tensor *t);
 DIFFAD_API diffad_status diffad_tensor_write(diffad_tensor *t, const void *data, size_t bytes);
 DIFFAD_API diffad_status diffad_tensor_read(const diffad_tensor *t, void *data, size_t bytes);
 
-/* ---- safetensors files ---- */
+/* ---- files of tensors: safetensors, and torch.save's (.ckpt, .pckl, .pth) ---- */
 
 typedef struct diffad_file_tensor {
     const char          *name;
@@ -54,7 +54,9 @@ typedef struct diffad_file_tensor {
     int64_t              bytes;
 } diffad_file_tensor;
 
-/* A file in memory, checked in full (notes of src/tensor/safetensors.c list every check). Tensors are in file order. */
+/* A file in memory, checked in full (notes of src/tensor/safetensors.c, torch_file.c and torch_state.c list every check).
+ * What is inside decides how it is read. Of torch.save's files: the tensors of "state_dict", or of the file itself; nothing in
+ * them is ever run. Tensors are in file order. */
 typedef struct diffad_file diffad_file;
 DIFFAD_API diffad_status diffad_file_open(const char *path, diffad_file **out);
 DIFFAD_API diffad_status diffad_file_parse(const char *origin, const void *data, size_t bytes, diffad_file **out); /* copies */

@@ -3,11 +3,9 @@
 #include "base/fail.h"
 #include "base/sys.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-enum { MAX_VALUES = 1 << 22, MAX_PROTOCOL = 5 };
+enum { MAX_PROTOCOL = 5 };
 
 enum opcode {
     OP_MARK = '(', OP_STOP = '.', OP_POP = '0', OP_POP_MARK = '1', OP_DUP = '2', OP_FLOAT = 'G', OP_INT = 'J', OP_INT1 = 'K', OP_INT2 = 'M',
@@ -20,193 +18,6 @@ enum opcode {
     OP_FRAME = 0x95, OP_BYTEARRAY8 = 0x96
 };
 
-diffad_status pickle_fail(const pickle *p, const char *format, ...)
-{
-    char    text[400];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: %s, byte %lld: %s", p->origin, p->part, (long long)p->op, text);
-}
-
-static diffad_status fail_memory(const pickle *p)
-{
-    DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory for its %s", p->origin, p->part);
-}
-
-bool pickle_is_text(const pickle_value *v, const char *text)
-{
-    const size_t n = strlen(text);
-    return v && v->kind == PICKLE_TEXT && (size_t)v->text.bytes == n && memcmp(v->text.at, text, n) == 0;
-}
-
-const pickle_value *pickle_find(const pickle_value *dict, const char *key)
-{
-    const pickle_value *found = NULL;
-    for (int64_t i = 0; dict->kind == PICKLE_DICT && i + 1 < dict->item.count; i += 2)
-        if (pickle_is_text(dict->item.at[i], key))
-            found = dict->item.at[i + 1];
-    return found;
-}
-
-/* ---- values ---- */
-
-/* Values and their places in lists: bounded, whatever a list that is used again and again would add up to. */
-static diffad_status count_value(pickle *p)
-{
-    return ++p->values <= MAX_VALUES ? DIFFAD_OK : pickle_fail(p, "more than %d values; this is no checkpoint", MAX_VALUES);
-}
-
-diffad_status pickle_new(pickle *p, pickle_kind kind, pickle_value **out)
-{
-    DIFFAD_TRY(count_value(p));
-    *out = diffad_arena_alloc(p->arena, sizeof **out);
-    if (!*out)
-        return fail_memory(p);
-    (*out)->kind = kind;
-    return DIFFAD_OK;
-}
-
-diffad_status pickle_add(pickle *p, pickle_value *to, pickle_value *item)
-{
-    if (to->item.count == to->item.capacity) {
-        const int64_t  more = to->item.capacity ? 2 * to->item.capacity : 4;
-        pickle_value **at   = diffad_arena_alloc(p->arena, (size_t)more * sizeof(pickle_value *));
-        if (!at)
-            return fail_memory(p);
-        if (to->item.count)
-            memcpy(at, to->item.at, (size_t)to->item.count * sizeof(pickle_value *));
-        to->item.at       = at;
-        to->item.capacity = more;
-    }
-    to->item.at[to->item.count++] = item;
-    return count_value(p);
-}
-
-static diffad_status push(pickle *p, pickle_value *v)
-{
-    if (!diffad_grow(&p->stack, p->depth, &p->capacity, sizeof(pickle_value *)))
-        return fail_memory(p);
-    p->stack[p->depth++] = v;
-    return DIFFAD_OK;
-}
-
-static diffad_status push_new(pickle *p, pickle_kind kind, pickle_value **out)
-{
-    DIFFAD_TRY(pickle_new(p, kind, out));
-    return push(p, *out);
-}
-
-static diffad_status push_number(pickle *p, pickle_kind kind, int64_t n)
-{
-    pickle_value *v;
-    DIFFAD_TRY(push_new(p, kind, &v));
-    v->number = n;
-    return DIFFAD_OK;
-}
-
-/* Values above the last mark. */
-static int64_t above(const pickle *p) { return p->depth - (p->marks ? p->mark[p->marks - 1] : 0); }
-
-static diffad_status pop(pickle *p, pickle_value **out)
-{
-    if (above(p) <= 0)
-        return pickle_fail(p, "takes a value where there is none; the file is damaged");
-    *out = p->stack[--p->depth];
-    return DIFFAD_OK;
-}
-
-static diffad_status top(pickle *p, pickle_value **out)
-{
-    DIFFAD_TRY(pop(p, out));
-    p->depth++;
-    return DIFFAD_OK;
-}
-
-/* The values above the last mark, which goes away: *items stay where they are until the next push. */
-static diffad_status pop_mark(pickle *p, pickle_value ***items, int64_t *count)
-{
-    if (p->marks == 0)
-        return pickle_fail(p, "ends a group that was not begun; the file is damaged");
-    const int64_t from = p->mark[--p->marks];
-    *count   = p->depth - from;
-    *items   = p->stack ? p->stack + from : NULL;
-    p->depth = from;
-    return DIFFAD_OK;
-}
-
-/* ---- bytes ---- */
-
-static diffad_status take(pickle *p, uint64_t n, const unsigned char **out)
-{
-    if (n > (uint64_t)(p->bytes - p->at))
-        return pickle_fail(p, "goes past the end of the %lld bytes (is the file complete?)", (long long)p->bytes);
-    *out = p->data + p->at;
-    p->at += (int64_t)n;
-    return DIFFAD_OK;
-}
-
-/* Little-endian, unsigned. */
-static diffad_status take_number(pickle *p, int bytes, uint64_t *out)
-{
-    const unsigned char *at = NULL;
-    DIFFAD_TRY(take(p, (uint64_t)bytes, &at));
-    *out = 0;
-    for (int i = bytes; i > 0; i--)
-        *out = *out << 8 | at[i - 1];
-    return DIFFAD_OK;
-}
-
-static diffad_status push_text(pickle *p, pickle_kind kind, int length_bytes)
-{
-    uint64_t             n;
-    const unsigned char *at = NULL;
-    pickle_value        *v;
-    DIFFAD_TRY(take_number(p, length_bytes, &n));
-    DIFFAD_TRY(take(p, n, &at));
-    DIFFAD_TRY(push_new(p, kind, &v));
-    v->text.at    = at;
-    v->text.bytes = (int64_t)n;
-    return DIFFAD_OK;
-}
-
-/* Two's complement; what does not fit 64 bits stays as its bytes. */
-static diffad_status push_long(pickle *p, int length_bytes)
-{
-    uint64_t             n, v = 0;
-    const unsigned char *at = NULL;
-    pickle_value        *wide;
-    DIFFAD_TRY(take_number(p, length_bytes, &n));
-    DIFFAD_TRY(take(p, n, &at));
-    if (n > 8) {
-        DIFFAD_TRY(push_new(p, PICKLE_BYTES, &wide));
-        wide->text.at    = at;
-        wide->text.bytes = (int64_t)n;
-        return DIFFAD_OK;
-    }
-    if (n > 0 && at[n - 1] & 0x80)
-        v = ~(uint64_t)0;
-    for (uint64_t i = n; i > 0; i--)
-        v = v << 8 | at[i - 1];
-    int64_t number;
-    memcpy(&number, &v, sizeof number);
-    return push_number(p, PICKLE_INT, number);
-}
-
-static diffad_status push_float(pickle *p)
-{
-    const unsigned char *at = NULL;
-    uint64_t             bits = 0;
-    pickle_value        *v;
-    DIFFAD_TRY(take(p, 8, &at));
-    for (int i = 0; i < 8; i++)
-        bits = bits << 8 | at[i];
-    DIFFAD_TRY(push_new(p, PICKLE_FLOAT, &v));
-    memcpy(&v->real, &bits, sizeof bits);
-    return DIFFAD_OK;
-}
-
 /* ---- globals and calls ---- */
 
 enum { NAME_BYTES = 128 };
@@ -218,7 +29,7 @@ static diffad_status push_global(pickle *p, const char *module, const char *name
     if (!g)
         return pickle_fail(p, "names the global %.80s.%.80s, which weights do not need; nothing was run; if you trust the file, load it in "
                               "Python and save model.state_dict() alone", module, name);
-    DIFFAD_TRY(push_new(p, PICKLE_GLOBAL, &v));
+    DIFFAD_TRY(pickle_push_new(p, PICKLE_GLOBAL, &v));
     v->global = g;
     return DIFFAD_OK;
 }
@@ -253,8 +64,8 @@ static diffad_status op_global(pickle *p, bool is_on_stack)
     char          module[NAME_BYTES], name[NAME_BYTES];
     pickle_value *a = NULL, *b = NULL;
     if (is_on_stack) {
-        DIFFAD_TRY(pop(p, &b));
-        DIFFAD_TRY(pop(p, &a));
+        DIFFAD_TRY(pickle_pop(p, &b));
+        DIFFAD_TRY(pickle_pop(p, &a));
         DIFFAD_TRY(text_of(p, a, module));
         DIFFAD_TRY(text_of(p, b, name));
     } else {
@@ -268,19 +79,19 @@ static diffad_status op_reduce(pickle *p, bool has_keywords)
 {
     pickle_value *func = NULL, *args = NULL, *keywords, *v;
     if (has_keywords)
-        DIFFAD_TRY(pop(p, &keywords));
-    DIFFAD_TRY(pop(p, &args));
-    DIFFAD_TRY(pop(p, &func));
+        DIFFAD_TRY(pickle_pop(p, &keywords));
+    DIFFAD_TRY(pickle_pop(p, &args));
+    DIFFAD_TRY(pickle_pop(p, &func));
     DIFFAD_TRY(diffad_pickle_reduce(p, func, args, &v));
-    return push(p, v);
+    return pickle_push(p, v);
 }
 
 /* The state of an object. Of an OrderedDict it is torch's _metadata, of a parameter what it was given besides. */
 static diffad_status op_build(pickle *p)
 {
     pickle_value *state, *of = NULL;
-    DIFFAD_TRY(pop(p, &state));
-    DIFFAD_TRY(top(p, &of));
+    DIFFAD_TRY(pickle_pop(p, &state));
+    DIFFAD_TRY(pickle_top(p, &of));
     if (of->kind != PICKLE_DICT && of->kind != PICKLE_OPAQUE && of->kind != PICKLE_TENSOR)
         return pickle_fail(p, "gives a state to something that has none; the file is damaged or hostile, and nothing was run");
     return DIFFAD_OK;
@@ -292,8 +103,8 @@ static diffad_status push_tuple(pickle *p, pickle_value **items, int64_t count)
 {
     pickle_value *v, **at = diffad_arena_copy(p->arena, items, (size_t)count * sizeof *items);
     if (!at)
-        return fail_memory(p);
-    DIFFAD_TRY(push_new(p, PICKLE_TUPLE, &v));
+        return pickle_fail_memory(p);
+    DIFFAD_TRY(pickle_push_new(p, PICKLE_TUPLE, &v));
     v->item.at    = at;
     v->item.count = v->item.capacity = count;
     return DIFFAD_OK;
@@ -301,7 +112,7 @@ static diffad_status push_tuple(pickle *p, pickle_value **items, int64_t count)
 
 static diffad_status short_tuple(pickle *p, int64_t count)
 {
-    if (above(p) < count)
+    if (pickle_above(p) < count)
         return pickle_fail(p, "takes a value where there is none; the file is damaged");
     p->depth -= count;
     return push_tuple(p, p->stack + p->depth, count);
@@ -311,7 +122,7 @@ static diffad_status short_tuple(pickle *p, int64_t count)
 static diffad_status add_items(pickle *p, pickle_kind kind, pickle_value **items, int64_t count)
 {
     pickle_value *to = NULL;
-    DIFFAD_TRY(top(p, &to));
+    DIFFAD_TRY(pickle_top(p, &to));
     if (to->kind == PICKLE_OPAQUE)
         return DIFFAD_OK;
     if (to->kind != kind || (kind == PICKLE_DICT && count % 2))
@@ -327,18 +138,18 @@ static diffad_status op_collection(pickle *p, int op)
     int64_t        count = 0;
     if (op == OP_APPEND || op == OP_SETITEM) {
         count = op == OP_APPEND ? 1 : 2;
-        if (above(p) < count)
+        if (pickle_above(p) < count)
             return pickle_fail(p, "takes a value where there is none; the file is damaged");
         p->depth -= count;
         return add_items(p, op == OP_APPEND ? PICKLE_LIST : PICKLE_DICT, p->stack + p->depth, count);
     }
-    DIFFAD_TRY(pop_mark(p, &items, &count));
+    DIFFAD_TRY(pickle_pop_mark(p, &items, &count));
     switch (op) {
     case OP_TUPLE: return push_tuple(p, items, count);
     case OP_APPENDS: return add_items(p, PICKLE_LIST, items, count);
     case OP_SETITEMS: return add_items(p, PICKLE_DICT, items, count);
     case OP_ADDITEMS: return add_items(p, PICKLE_OPAQUE, items, count);
-    case OP_FROZENSET: return push_new(p, PICKLE_OPAQUE, &v);
+    case OP_FROZENSET: return pickle_push_new(p, PICKLE_OPAQUE, &v);
     default: return DIFFAD_OK;      /* OP_POP_MARK */
     }
 }
@@ -349,12 +160,12 @@ static diffad_status op_collection(pickle *p, int op)
 static diffad_status put(pickle *p, uint64_t index)
 {
     pickle_value *v = NULL;
-    DIFFAD_TRY(top(p, &v));
+    DIFFAD_TRY(pickle_top(p, &v));
     if (index > (uint64_t)p->op)
         return pickle_fail(p, "remembers a value as number %llu, which no writer does; the file is damaged or hostile", (unsigned long long)index);
     while (p->n_memo <= (int64_t)index) {
         if (!diffad_grow(&p->memo, p->n_memo, &p->memo_capacity, sizeof(pickle_value *)))
-            return fail_memory(p);
+            return pickle_fail_memory(p);
         p->memo[p->n_memo++] = NULL;
     }
     p->memo[index] = v;
@@ -365,7 +176,7 @@ static diffad_status get(pickle *p, uint64_t index)
 {
     if (index >= (uint64_t)p->n_memo || !p->memo[index])
         return pickle_fail(p, "recalls value number %llu, which was not remembered; the file is damaged", (unsigned long long)index);
-    return push(p, p->memo[index]);
+    return pickle_push(p, p->memo[index]);
 }
 
 static diffad_status op_memo(pickle *p, int op)
@@ -373,7 +184,7 @@ static diffad_status op_memo(pickle *p, int op)
     uint64_t n;
     if (op == OP_MEMOIZE)
         return put(p, (uint64_t)p->n_memo);
-    DIFFAD_TRY(take_number(p, op == OP_PUT || op == OP_GET ? 1 : 4, &n));
+    DIFFAD_TRY(pickle_take_number(p, op == OP_PUT || op == OP_GET ? 1 : 4, &n));
     return op == OP_PUT || op == OP_LONG_PUT ? put(p, n) : get(p, n);
 }
 
@@ -383,13 +194,13 @@ static diffad_status op_number(pickle *p, int op)
 {
     uint64_t n;
     switch (op) {
-    case OP_INT: DIFFAD_TRY(take_number(p, 4, &n)); return push_number(p, PICKLE_INT, (int64_t)n - ((int64_t)(n >> 31) << 32));
-    case OP_INT1: DIFFAD_TRY(take_number(p, 1, &n)); return push_number(p, PICKLE_INT, (int64_t)n);
-    case OP_INT2: DIFFAD_TRY(take_number(p, 2, &n)); return push_number(p, PICKLE_INT, (int64_t)n);
-    case OP_LONG1: return push_long(p, 1);
-    case OP_LONG4: return push_long(p, 4);
-    case OP_FLOAT: return push_float(p);
-    default: return push_number(p, PICKLE_BOOL, op == OP_TRUE);
+    case OP_INT: DIFFAD_TRY(pickle_take_number(p, 4, &n)); return pickle_push_number(p, PICKLE_INT, (int64_t)n - ((int64_t)(n >> 31) << 32));
+    case OP_INT1: DIFFAD_TRY(pickle_take_number(p, 1, &n)); return pickle_push_number(p, PICKLE_INT, (int64_t)n);
+    case OP_INT2: DIFFAD_TRY(pickle_take_number(p, 2, &n)); return pickle_push_number(p, PICKLE_INT, (int64_t)n);
+    case OP_LONG1: return pickle_push_long(p, 1);
+    case OP_LONG4: return pickle_push_long(p, 4);
+    case OP_FLOAT: return pickle_push_float(p);
+    default: return pickle_push_number(p, PICKLE_BOOL, op == OP_TRUE);
     }
 }
 
@@ -399,10 +210,10 @@ static diffad_status op_frame(pickle *p, int op)
     uint64_t             n;
     const unsigned char *at = NULL;
     if (op == OP_FRAME) {      /* its bytes follow as opcodes */
-        DIFFAD_TRY(take_number(p, 8, &n));
+        DIFFAD_TRY(pickle_take_number(p, 8, &n));
         return n <= (uint64_t)(p->bytes - p->at) ? DIFFAD_OK : pickle_fail(p, "a frame past the end (is the file complete?)");
     }
-    DIFFAD_TRY(take(p, 1, &at));
+    DIFFAD_TRY(pickle_take(p, 1, &at));
     return *at >= 2 && *at <= MAX_PROTOCOL ? DIFFAD_OK : pickle_fail(p, "protocol %d; this reads 2 to %d", *at, MAX_PROTOCOL);
 }
 
@@ -413,23 +224,23 @@ static diffad_status step(pickle *p, int op)
     case OP_PROTO: case OP_FRAME: return op_frame(p, op);
     case OP_MARK:
         if (!diffad_grow(&p->mark, p->marks, &p->mark_capacity, sizeof *p->mark))
-            return fail_memory(p);
+            return pickle_fail_memory(p);
         p->mark[p->marks++] = p->depth;
         return DIFFAD_OK;
-    case OP_POP: return pop(p, &v);
-    case OP_DUP: DIFFAD_TRY(top(p, &v)); return push(p, v);
-    case OP_NONE: return push_new(p, PICKLE_NONE, &v);
+    case OP_POP: return pickle_pop(p, &v);
+    case OP_DUP: DIFFAD_TRY(pickle_top(p, &v)); return pickle_push(p, v);
+    case OP_NONE: return pickle_push_new(p, PICKLE_NONE, &v);
     case OP_INT: case OP_INT1: case OP_INT2: case OP_LONG1: case OP_LONG4: case OP_FLOAT: case OP_TRUE: case OP_FALSE: return op_number(p, op);
-    case OP_UNICODE: case OP_STRING: return push_text(p, PICKLE_TEXT, 4);
-    case OP_SHORT_UNICODE: case OP_SHORT_STRING: return push_text(p, PICKLE_TEXT, 1);
-    case OP_UNICODE8: return push_text(p, PICKLE_TEXT, 8);
-    case OP_BYTES: return push_text(p, PICKLE_BYTES, 4);
-    case OP_SHORT_BYTES: return push_text(p, PICKLE_BYTES, 1);
-    case OP_BYTES8: case OP_BYTEARRAY8: return push_text(p, PICKLE_BYTES, 8);
-    case OP_EMPTY_LIST: return push_new(p, PICKLE_LIST, &v);
-    case OP_EMPTY_DICT: return push_new(p, PICKLE_DICT, &v);
-    case OP_EMPTY_TUPLE: return push_new(p, PICKLE_TUPLE, &v);
-    case OP_EMPTY_SET: return push_new(p, PICKLE_OPAQUE, &v);
+    case OP_UNICODE: case OP_STRING: return pickle_push_text(p, PICKLE_TEXT, 4);
+    case OP_SHORT_UNICODE: case OP_SHORT_STRING: return pickle_push_text(p, PICKLE_TEXT, 1);
+    case OP_UNICODE8: return pickle_push_text(p, PICKLE_TEXT, 8);
+    case OP_BYTES: return pickle_push_text(p, PICKLE_BYTES, 4);
+    case OP_SHORT_BYTES: return pickle_push_text(p, PICKLE_BYTES, 1);
+    case OP_BYTES8: case OP_BYTEARRAY8: return pickle_push_text(p, PICKLE_BYTES, 8);
+    case OP_EMPTY_LIST: return pickle_push_new(p, PICKLE_LIST, &v);
+    case OP_EMPTY_DICT: return pickle_push_new(p, PICKLE_DICT, &v);
+    case OP_EMPTY_TUPLE: return pickle_push_new(p, PICKLE_TUPLE, &v);
+    case OP_EMPTY_SET: return pickle_push_new(p, PICKLE_OPAQUE, &v);
     case OP_TUPLE1: case OP_TUPLE2: case OP_TUPLE3: return short_tuple(p, op - OP_TUPLE1 + 1);
     case OP_TUPLE: case OP_APPEND: case OP_APPENDS: case OP_SETITEM: case OP_SETITEMS: case OP_ADDITEMS: case OP_FROZENSET: case OP_POP_MARK:
         return op_collection(p, op);
@@ -437,9 +248,9 @@ static diffad_status step(pickle *p, int op)
     case OP_REDUCE: case OP_NEWOBJ: case OP_NEWOBJ_EX: return op_reduce(p, op == OP_NEWOBJ_EX);
     case OP_BUILD: return op_build(p);
     case OP_PERSISTENT:
-        DIFFAD_TRY(pop(p, &v));
+        DIFFAD_TRY(pickle_pop(p, &v));
         DIFFAD_TRY(diffad_pickle_persistent(p, v, &made));
-        return push(p, made);
+        return pickle_push(p, made);
     case OP_PUT: case OP_LONG_PUT: case OP_MEMOIZE: case OP_GET: case OP_LONG_GET: return op_memo(p, op);
     default: return pickle_fail(p, "opcode 0x%02x, which torch.save does not write; the file is damaged or hostile, and nothing was run", op);
     }
@@ -450,7 +261,7 @@ static diffad_status run(pickle *p, pickle_value **root)
     const unsigned char *op = NULL;
     for (;;) {
         p->op = p->at;
-        DIFFAD_TRY(take(p, 1, &op));
+        DIFFAD_TRY(pickle_take(p, 1, &op));
         if (*op == OP_STOP)
             break;
         DIFFAD_TRY(step(p, *op));

@@ -83,10 +83,26 @@ diffad_status diffad_pickle_read(pickle *p, pickle_value **root);
 diffad_status diffad_pickle_reduce(pickle *p, const pickle_value *func, const pickle_value *args, pickle_value **out);
 diffad_status diffad_pickle_persistent(pickle *p, const pickle_value *id, pickle_value **out);
 
-/* ---- for the two files of the reader ---- */
+/* ---- for the files of the reader: pickle_values.c ---- */
+
 diffad_status pickle_fail(const pickle *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+diffad_status pickle_fail_memory(const pickle *p);
 diffad_status pickle_new(pickle *p, pickle_kind kind, pickle_value **out);
 diffad_status pickle_add(pickle *p, pickle_value *to, pickle_value *item);
+diffad_status pickle_push(pickle *p, pickle_value *v);
+diffad_status pickle_push_new(pickle *p, pickle_kind kind, pickle_value **out);
+diffad_status pickle_push_number(pickle *p, pickle_kind kind, int64_t n);
+/* The next bytes as a value: behind their length, of as many bytes as said; big-endian double. */
+diffad_status pickle_push_text(pickle *p, pickle_kind kind, int length_bytes);
+diffad_status pickle_push_long(pickle *p, int length_bytes);
+diffad_status pickle_push_float(pickle *p);
+int64_t       pickle_above(const pickle *p);      /* values above the last mark */
+diffad_status pickle_pop(pickle *p, pickle_value **out);
+diffad_status pickle_top(pickle *p, pickle_value **out);
+/* The values above the last mark, which goes away: *items stay where they are until the next push. */
+diffad_status pickle_pop_mark(pickle *p, pickle_value ***items, int64_t *count);
+diffad_status pickle_take(pickle *p, uint64_t n, const unsigned char **out);
+diffad_status pickle_take_number(pickle *p, int bytes, uint64_t *out);      /* little-endian, unsigned */
 
 bool                pickle_is_text(const pickle_value *v, const char *text);
 const pickle_value *pickle_find(const pickle_value *dict, const char *key);      /* the last of that key; NULL: none */
