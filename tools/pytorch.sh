@@ -1,6 +1,6 @@
 #!/bin/sh
 # pytorch.sh: runs a Python script with PyTorch: the interpreter that DIFFAD_PYTHON names, else python3 where that has torch and
-# numpy, else one of its own, for which the packages are fetched once into a cache folder (5.6 GB; nothing is installed into
+# numpy, else one of its own, for which the packages are fetched once into a cache folder (5.4 GB, three minutes; nothing goes into
 # the system).
 #
 #     sh tools/pytorch.sh tools/pytorch/check_checkpoints.py build/diffad

@@ -5,7 +5,7 @@
 #     sh tools/test.sh base op         these suites alone
 #
 # DIFFAD_TEST_INTEL=1 (or CI set): ops and GEMM again on Intel's CPU runtime. DIFFAD_FUZZ_SECONDS: for each fuzz target (15).
-# DIFFAD_TEST_PYTORCH=1 (or CI set): the checks that run PyTorch, which is fetched (5.6 GB) where there is none; where there is
+# DIFFAD_TEST_PYTORCH=1 (or CI set): the checks that run PyTorch, which is fetched (5.4 GB) where there is none; where there is
 # one they run anyway. 0: never.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -93,7 +93,7 @@ for script in tools/pytorch/check_*.py; do
     if [ "$has_pytorch" = 1 ]; then
         suite "$name" sh tools/pytorch.sh "$script" build-test/diffad
     else
-        printf '%-16s     not run: no PyTorch here; DIFFAD_TEST_PYTORCH=1 fetches one (5.6 GB)\n' "$name"
+        printf '%-16s     not run: no PyTorch here; DIFFAD_TEST_PYTORCH=1 fetches one (5.4 GB)\n' "$name"
     fi
 done
 
