@@ -21,6 +21,14 @@ extern "C" {
 
 typedef enum diffad_device_kind { DIFFAD_DEVICE_CPU, DIFFAD_DEVICE_INTEGRATED, DIFFAD_DEVICE_GPU, DIFFAD_DEVICE_OTHER } diffad_device_kind;
 
+/* Of the products in convolutions: float32, or operands rounded to 11 bits (tf32, f16) or 8 bits (bf16) on matrix units, with
+ * sums in float32. Tensors, weights and every other op stay float32. */
+typedef enum diffad_precision { DIFFAD_PRECISION_F32, DIFFAD_PRECISION_TF32, DIFFAD_PRECISION_BF16, DIFFAD_PRECISION_F16 } diffad_precision;
+
+/* Units for products of small matrices, and how kernels reach them. PLAIN computes the same products without such a unit, for
+ * tests (DIFFAD_CAPS "matrix=1"). NVIDIA: mma.sync of compute capability 8.0 and later. */
+typedef enum diffad_matrix { DIFFAD_MATRIX_NONE, DIFFAD_MATRIX_PLAIN, DIFFAD_MATRIX_NVIDIA } diffad_matrix;
+
 /* What a device can do: as it says of itself, as probed, or as masked by DIFFAD_CAPS
  * ("local_mem=16384,max_wg=64,max_alloc=134217728,block=1,fp16=0,..."). */
 typedef struct diffad_caps {
@@ -39,6 +47,8 @@ typedef struct diffad_caps {
     uint32_t block;               /* channel block of activations: 16, 8, 4 or 1 (plain NCHW) */
     bool     has_fp16, has_fp64, has_subgroups;
     bool     local_mem_is_cheap;  /* on a CPU local memory is ordinary memory */
+    diffad_matrix    matrix;
+    diffad_precision precision;   /* asked for with diffad_device_set_precision; F32 at first */
 } diffad_caps;
 
 typedef struct diffad_device diffad_device;
@@ -54,6 +64,13 @@ DIFFAD_API diffad_status diffad_device_open(const char *which, diffad_device **o
 DIFFAD_API void          diffad_device_close(diffad_device *dev);      /* NULL is fine */
 DIFFAD_API const diffad_caps *diffad_device_caps(const diffad_device *dev);
 DIFFAD_API diffad_status diffad_device_wait(diffad_device *dev);
+
+/* Which products later plans may round. Errors: UNSUPPORTED where the device has no unit for it. A device's first use of a
+ * precision should go through diffad_precision_allow (selftest.h), which compares before it sets. */
+DIFFAD_API diffad_status diffad_device_set_precision(diffad_device *dev, diffad_precision precision);
+DIFFAD_API const char   *diffad_precision_name(diffad_precision precision);      /* "f32", "tf32", "bf16", "f16" */
+/* False: no precision of that name. */
+DIFFAD_API bool          diffad_precision_named(const char *name, diffad_precision *out);
 
 /* Bytes of device memory held now, and the most held at once. */
 DIFFAD_API size_t diffad_device_bytes(const diffad_device *dev);

@@ -27,6 +27,9 @@ typedef void (*diffad_check_fn)(void *user, const diffad_check_row *row);
  * canaries intact, padding lanes zero, two runs bit-equal. `quick` leaves out the cases of real size.
  * Fails only when the device does; results arrive through `fn`. */
 DIFFAD_API diffad_status diffad_check_ops(diffad_device *dev, const char *only, bool quick, diffad_check_fn fn, void *user);
+/* Sets the device's precision after a comparison: small cases of every way of that precision against the reference. Errors:
+ * UNSUPPORTED (no unit for it, or one that computes something else: the device stays at float32), MEMORY, DEVICE. */
+DIFFAD_API diffad_status diffad_precision_allow(diffad_device *dev, diffad_precision precision);
 /* Host only: gradients against central differences of the references, in double. way is "gradient". */
 DIFFAD_API diffad_status diffad_check_gradients(const char *only, diffad_check_fn fn, void *user);
 

@@ -1,6 +1,7 @@
 /* check_ops.c: runs the cases of every op on a device and compares with the reference. */
 #include "api/check_common.h"
 #include "base/sys.h"
+#include "device/device.h"
 #include "diffad/data.h"
 #include "diffad/plan.h"
 
@@ -270,11 +271,47 @@ static void check_ways(diffad_device *dev, const diffad_op *op, const diffad_op_
             if (blocked && (diffad_device_caps(dev)->block <= 1 || !has_maps(op, c)))
                 continue;
             diffad_check_row row = { .op = op->name, .way = way->name, .name = c->name, .layout = blocked ? "blocked" : "plain",
-                                     .tol = c->tol > 0 ? c->tol : op->tol };
+                                     .tol = fmax(way->tol, c->tol > 0 ? c->tol : op->tol) };
             check_case(dev, op, c, way->name, blocked, &row);
             fn(user, &row);
         }
     }
+}
+
+/* ---- the first use of a precision ---- */
+
+enum { TRIALS = 3, LEAST_VALUES = 500 };      /* cases of an op that are tried, values of the input of each at least */
+
+static void try_way(diffad_device *dev, const diffad_op *op, const diffad_way *way, diffad_check_row *bad)
+{
+    int tried = 0;
+    for (int k = 0; k < op->n_cases && tried < TRIALS && bad->result != DIFFAD_CHECK_FAIL; k++) {
+        const diffad_op_case *c = &op->cases[k];
+        if (c->bench || diffad_shape_count(&c->in[0]) < LEAST_VALUES)
+            continue;
+        *bad = (diffad_check_row){ .op = op->name, .way = way->name, .name = c->name, .tol = fmax(way->tol, op->tol) };
+        check_case(dev, op, c, way->name, false, bad);
+        tried += bad->result == DIFFAD_CHECK_PASS;
+    }
+}
+
+diffad_status diffad_precision_allow(diffad_device *dev, diffad_precision precision)
+{
+    int count;
+    const diffad_op *const *table = diffad_op_table(&count);
+    DIFFAD_TRY(diffad_device_set_precision(dev, precision));
+    for (int i = 0; i < count && precision != DIFFAD_PRECISION_F32; i++)
+        for (int w = 0; w < table[i]->n_ways; w++) {
+            diffad_check_row bad = { .result = DIFFAD_CHECK_SKIP };
+            if (table[i]->ways[w].precision == precision)
+                try_way(dev, table[i], &table[i]->ways[w], &bad);
+            if (bad.result != DIFFAD_CHECK_FAIL)
+                continue;
+            dev->caps.precision = DIFFAD_PRECISION_F32;
+            DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "precision %s: %s fails its first comparison on %s, case %s: %s: use f32",
+                        diffad_precision_name(precision), bad.op, dev->caps.name, bad.name, bad.why);
+        }
+    return diffad_device_wait(dev);
 }
 
 diffad_status diffad_check_ops(diffad_device *dev, const char *only, bool quick, diffad_check_fn fn, void *user)

@@ -194,6 +194,31 @@ size_t  diffad_device_bytes(const diffad_device *dev) { return dev->bytes; }
 size_t  diffad_device_peak_bytes(const diffad_device *dev) { return dev->peak_bytes; }
 int64_t diffad_device_live_objects(const diffad_device *dev) { return dev->live; }
 
+/* ---- precision ---- */
+
+static const char *const precisions[] = { "f32", "tf32", "bf16", "f16" };
+
+const char *diffad_precision_name(diffad_precision precision) { return precisions[precision]; }
+
+bool diffad_precision_named(const char *name, diffad_precision *out)
+{
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++)
+        if (strcmp(name, precisions[i]) == 0) {
+            *out = (diffad_precision)i;
+            return true;
+        }
+    return false;
+}
+
+diffad_status diffad_device_set_precision(diffad_device *dev, diffad_precision precision)
+{
+    if (precision != DIFFAD_PRECISION_F32 && dev->caps.matrix == DIFFAD_MATRIX_NONE)
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "precision %s: %s has no matrix unit that this build knows: use f32",
+                    diffad_precision_name(precision), dev->caps.name);
+    dev->caps.precision = precision;
+    return DIFFAD_OK;
+}
+
 diffad_status diffad_device_wait(diffad_device *dev)
 {
     DIFFAD_TRY(diffad_device_usable(dev));

@@ -60,6 +60,15 @@ static uint32_t block_of(const diffad_caps *c)
     return c->kind == DIFFAD_DEVICE_CPU ? 16 : 1;
 }
 
+/* cl_nv_device_attribute_query: the major number of the compute capability. */
+static diffad_matrix matrix_of(cl_device_id d, const char *extensions)
+{
+    enum { COMPUTE_CAPABILITY_MAJOR_NV = 0x4000, AMPERE = 8 };
+    if (strstr(extensions, "cl_nv_device_attribute_query") && device_number(d, COMPUTE_CAPABILITY_MAJOR_NV) >= AMPERE)
+        return DIFFAD_MATRIX_NVIDIA;
+    return DIFFAD_MATRIX_NONE;
+}
+
 static void read_caps(cl_platform_id p, cl_device_id d, int pi, int di, diffad_caps *c)
 {
     char extensions[8192] = "";
@@ -93,6 +102,7 @@ static void read_caps(cl_platform_id p, cl_device_id d, int pi, int di, diffad_c
     c->local_mem_is_cheap = c->kind == DIFFAD_DEVICE_CPU;
     c->plan_units    = c->kind == DIFFAD_DEVICE_CPU ? 8 : c->compute_units ? c->compute_units : 1;
     c->block         = block_of(c);
+    c->matrix        = matrix_of(d, extensions);
     diffad_quirks_apply(c);
 }
 

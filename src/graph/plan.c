@@ -39,7 +39,8 @@ static const diffad_way *choose_way(const diffad_emit *e, const diffad_node *n)
             return &n->op->ways[i];
     for (int i = 0; i < n->op->n_ways; i++) {
         const diffad_way *w = &n->op->ways[i];
-        if (w->layout == DIFFAD_LAYOUT_BLOCKED && e->caps->block <= 1)
+        if ((w->layout == DIFFAD_LAYOUT_BLOCKED && e->caps->block <= 1) ||
+            (w->precision != DIFFAD_PRECISION_F32 && w->precision != e->caps->precision))
             continue;
         if (!w->fits || w->fits(n, e->caps))
             return w;

@@ -258,7 +258,24 @@ static void dw_few_in_choose(const diffad_node *n, const diffad_caps *caps, bool
     in[1] = true;
 }
 
+#define MATRIX(name, emit_fn, p)                                                                              \
+    static diffad_status name(diffad_emit *e, const diffad_node *n) { return emit_fn(e, n, DIFFAD_PRECISION_##p); }
+MATRIX(tf32_emit, conv2d_matrix_emit, TF32)
+MATRIX(bf16_emit, conv2d_matrix_emit, BF16)
+MATRIX(f16_emit, conv2d_matrix_emit, F16)
+MATRIX(tf32_dw_emit, conv2d_matrix_dw_emit, TF32)
+MATRIX(bf16_dw_emit, conv2d_matrix_dw_emit, BF16)
+MATRIX(f16_dw_emit, conv2d_matrix_dw_emit, F16)
+
+/* Each operand is rounded to 11 or 8 bits: by 2^-12 or 2^-9 of itself on average, twice as much at most, and a result may be
+ * one product. */
+#define MATRIX_WAYS(tf32, bf16, f16)                                                                          \
+    { .name = "tf32", .fits = conv2d_matrix_fits, .emit = tf32, .precision = DIFFAD_PRECISION_TF32, .tol = 1e-3 },   \
+    { .name = "bf16", .fits = conv2d_matrix_fits, .emit = bf16, .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 },   \
+    { .name = "f16", .fits = conv2d_matrix_fits, .emit = f16, .precision = DIFFAD_PRECISION_F16, .tol = 1e-3 }
+
 static const diffad_way ways[] = {
+    MATRIX_WAYS(tf32_emit, bf16_emit, f16_emit),
     { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_fits, .emit = conv2d_few_in_emit,
       .choose = plain_to_blocked },
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,
@@ -268,6 +285,7 @@ static const diffad_way ways[] = {
     { .name = "im2col", .emit = conv2d_im2col_emit },
 };
 static const diffad_way dx_ways[] = {
+    MATRIX_WAYS(tf32_emit, bf16_emit, f16_emit),
     { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_fits, .emit = conv2d_few_in_emit,
       .choose = plain_to_blocked },
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,
@@ -277,6 +295,7 @@ static const diffad_way dx_ways[] = {
     { .name = "im2col", .emit = conv2d_im2col_dx_emit },
 };
 static const diffad_way dw_ways[] = {
+    MATRIX_WAYS(tf32_dw_emit, bf16_dw_emit, f16_dw_emit),
     { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_dw_fits,
       .emit = conv2d_few_in_dw_emit, .choose = dw_few_in_choose },
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_dw_fits,

@@ -35,10 +35,23 @@ typedef struct conv2d_phase {
 bool conv2d_phase_at(const diffad_node *n, int index, conv2d_phase *out);
 double conv2d_flops(const diffad_node *n);
 
-/* The ways: portable (conv2d_portable.c), blocked (conv2d_blocked.c), few channels (conv2d_few.c), im2col
+/* The ways: portable (conv2d_portable.c), tf32, bf16, f16 (conv2d_matrix.c), blocked (conv2d_blocked.c), few channels (conv2d_few.c), im2col
  * (conv2d_im2col.c). The first function of each pair serves conv2d and conv2d_dx. */
 diffad_status conv2d_portable_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n);
+
+/* y [n][out_c][pixels] = the sum of part [n][slices][out_c][pixels] over slices, + bias. */
+diffad_status conv2d_add_slices(diffad_emit *e, const conv2d_phase *p, int64_t slices, int32_t part);
+/* dw [count] = the sum of part [slices][count] over slices. */
+diffad_status conv2d_add_weight_slices(diffad_emit *e, int64_t count, int64_t slices, int32_t part);
+/* How many parts a sum of `terms` is split into so that `groups` work-groups a part fill the device: at least `least` terms
+ * a part, at most `most`; partial sums of `results` floats each. */
+int64_t conv2d_slices(const diffad_caps *caps, int64_t groups, int64_t terms, int64_t least, int64_t most, int64_t results);
+
+/* On matrix units (conv2d_matrix.c). */
+bool          conv2d_matrix_fits(const diffad_node *n, const diffad_caps *caps);
+diffad_status conv2d_matrix_emit(diffad_emit *e, const diffad_node *n, diffad_precision precision);
+diffad_status conv2d_matrix_dw_emit(diffad_emit *e, const diffad_node *n, diffad_precision precision);
 
 bool          conv2d_blocked_fits(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_blocked_emit(diffad_emit *e, const diffad_node *n);

@@ -28,15 +28,15 @@ typedef struct layout {
 
 static int64_t local_bytes(const tile *t) { return 2 * DEPTH * (t->side_m * t->rm + t->side_n * t->rn + 8) * 4; }
 
-static int64_t slices_of(const diffad_caps *caps, int64_t groups, int64_t slabs, int64_t results)
+int64_t conv2d_slices(const diffad_caps *caps, int64_t groups, int64_t terms, int64_t least, int64_t most, int64_t results)
 {
     int64_t slices = diffad_ceil_div(2 * (int64_t)caps->plan_units, groups);
-    if (slices > slabs / LEAST_RUN)
-        slices = slabs / LEAST_RUN;
+    if (slices > terms / least)
+        slices = terms / least;
     if (slices > MOST_SLICE)
         slices = MOST_SLICE;
-    if (slices < diffad_ceil_div(slabs, MOST_RUN))
-        slices = diffad_ceil_div(slabs, MOST_RUN);
+    if (slices < diffad_ceil_div(terms, most))
+        slices = diffad_ceil_div(terms, most);
     if (slices > MOST_PART / results)
         slices = MOST_PART / results;
     return slices > 1 ? slices : 1;
@@ -54,7 +54,7 @@ static layout layout_of(const diffad_caps *caps, int64_t rows, int64_t columns, 
         layout        l = { .t = *t, .tiles_m = diffad_ceil_div(rows, t->side_m * t->rm),
                             .tiles_n = diffad_ceil_div(columns, t->side_n * t->rn) };
         const int64_t groups = l.tiles_m * l.tiles_n;
-        l.slices = slices_of(caps, groups, slabs, rows * columns);
+        l.slices = conv2d_slices(caps, groups, slabs, LEAST_RUN, MOST_RUN, rows * columns);
         l.each   = diffad_ceil_div(slabs > 0 ? slabs : 1, l.slices);
         l.slices = diffad_ceil_div(slabs > 0 ? slabs : 1, l.each);
         const double useful = (double)(rows * columns) / ((double)groups * (double)(t->side_m * t->rm * t->side_n * t->rn));
@@ -134,8 +134,7 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, const conv
     return diffad_emit_launch(e, &l);
 }
 
-/* y [n][out_c][pixels] = the sum of part [n][slices][out_c][pixels] over slices, + bias. */
-static diffad_status add_slices(diffad_emit *e, const conv2d_phase *p, int64_t slices, int32_t part)
+diffad_status conv2d_add_slices(diffad_emit *e, const conv2d_phase *p, int64_t slices, int32_t part)
 {
     const int64_t map = p->out_h * p->out_w;
     diffad_launch l = diffad_launch_make("gemm_epilogue", "gemm_slices", map, DIFFAD_GROUP);
@@ -173,7 +172,7 @@ diffad_status conv2d_portable_emit(diffad_emit *e, const diffad_node *n)
         each.tiles_n = diffad_ceil_div(p.n * p.rows * p.cols, y.t.side_n * y.t.rn);
         DIFFAD_TRY(emit_phase(e, n, &p, &each, part));
     }
-    return part < 0 ? DIFFAD_OK : add_slices(e, &most, y.slices, part);
+    return part < 0 ? DIFFAD_OK : conv2d_add_slices(e, &most, y.slices, part);
 }
 
 /* ---- backward with respect to the weight ---- */
@@ -197,12 +196,15 @@ diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n)
                              s.at.left, columns, terms, y.each * DEPTH };
     add_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
-    if (y.slices == 1)
-        return DIFFAD_OK;
+    return y.slices == 1 ? DIFFAD_OK : conv2d_add_weight_slices(e, count, y.slices, part);
+}
+
+diffad_status conv2d_add_weight_slices(diffad_emit *e, int64_t count, int64_t slices, int32_t part)
+{
     diffad_launch sum = diffad_launch_make("conv2d_weight_sum", "conv2d_weight_sum", count, DIFFAD_GROUP);
     diffad_launch_mem(&sum, part, 0, DIFFAD_READ);
     diffad_emit_out(&sum, e, 0);
     diffad_launch_count(&sum, count);
-    diffad_launch_int(&sum, y.slices);
+    diffad_launch_int(&sum, slices);
     return diffad_emit_launch(e, &sum);
 }
