@@ -60,6 +60,7 @@ extern volatile int cli_stop;
 bool  cli_parse(cli *c, int argc, char **argv, const cli_command *const *commands, int *code);
 void  cli_release(cli *c);
 bool  cli_has(const cli *c, const char *name);
+bool  cli_knows(const cli *c, const char *name);      /* whether the command has such an option */
 /* The value of an option, or the given one; ranges were checked. `name` must be in the command's table. */
 const char        *cli_text(const cli *c, const char *name, const char *otherwise);
 int64_t            cli_int(const cli *c, const char *name, int64_t otherwise);
@@ -118,7 +119,12 @@ void      cli_table_markdown(cli_table *t);        /* the first row is the head 
 
 /* ---- cli_device.c ---- */
 
-/* Opens the device that --device names and says which, once, on stderr. */
+/* The option of commands that may round products on matrix units; cli_open_device sees to it. */
+#define CLI_PRECISION                                                                                      \
+    { "precision", 0, CLI_CHOICE, "f32|tf32|bf16|f16", 0, 0,                                                \
+      "of the convolutions' operands, sums in f32 (default f32); the others need matrix units" }
+
+/* Opens the device that --device names, in the precision asked for, and says which, once, on stderr. */
 diffad_status cli_open_device(const cli *c, diffad_device **out);
 /* "8.0 GiB", "512 B" into out (24 bytes suffice); returns out. */
 char *cli_bytes_text(double bytes, char *out, size_t size);

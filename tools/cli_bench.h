@@ -47,8 +47,9 @@ typedef struct cli_pytorch {
     int     threads;
     int64_t parameters, peak_rss;        /* bytes */
 } cli_pytorch;
-/* description: JSON of diffad_config_to_json; on_cpu: else on the GPU that PyTorch sees. Fails with USAGE when python3 with torch is not there. */
-diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads, bool on_cpu);
+/* description: JSON of diffad_config_to_json; on_cpu: else on the GPU that PyTorch sees; precision: as PyTorch does it, by TF32 or
+ * autocast. Fails with USAGE when python3 with torch is not there. */
+diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads, bool on_cpu, const char *precision);
 diffad_status cli_pytorch_run(cli_pytorch *p, double *seconds);
 void          cli_pytorch_end(cli_pytorch *p);       /* fills peak_rss */
 

@@ -46,7 +46,7 @@ static diffad_status measure(cli *c, const diffad_train_options *o, const train_
     return st;
 }
 
-static void print_json(const row *r, int n, const diffad_train_options *o, int repeat, const cli_against *against)
+static void print_json(const row *r, int n, const diffad_train_options *o, int repeat, const char *precision, const cli_against *against)
 {
     cli_json j = { .needs_comma = false };
     cli_json_open(&j, NULL, '{');
@@ -55,7 +55,7 @@ static void print_json(const row *r, int n, const diffad_train_options *o, int r
     cli_json_text(&j, "version", DIFFAD_VERSION);
     cli_json_text(&j, "model", o->model);
     cli_json_text(&j, "scale", o->scale);
-    cli_json_text(&j, "precision", "f32");
+    cli_json_text(&j, "precision", precision);
     cli_json_bool(&j, "train", true);
     cli_json_int(&j, "repeat", repeat);
     cli_json_open(&j, "stages", '[');
@@ -107,7 +107,7 @@ int cli_bench_train(cli *c, const char *model, const char *scale, int repeat)
     if (n > 0)
         cli_against_prefer(&against, rows[0].device);
     if (c->json)
-        print_json(rows, n, &o, repeat, &against);
+        print_json(rows, n, &o, repeat, cli_text(c, "precision", "f32"), &against);
     for (int i = 0; i < n && !c->json; i++)
         cli_out("%-6s batch %d %10.2f ms (%.2f .. %.2f) %9.2f GFLOP %8.1f GFLOP/s %6d launches, %s of device memory\n", rows[i].stage,
                 rows[i].batch, cli_sample_median(&rows[i].ms), cli_sample_min(&rows[i].ms), cli_sample_max(&rows[i].ms), rows[i].gflop,

@@ -1,5 +1,6 @@
 /* cli_device.c: opening the device that was asked for; child processes. */
 #include "cli.h"
+#include "diffad/selftest.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -31,7 +32,17 @@ diffad_status cli_open_device(const cli *c, diffad_device **out)
     DIFFAD_TRY(diffad_device_open(c->device, out));
     const diffad_caps *caps = diffad_device_caps(*out);
     cli_note(c, "device %s: %s (%s)", caps->id, caps->name, caps->platform);
-    return DIFFAD_OK;
+    diffad_precision precision = DIFFAD_PRECISION_F32;
+    if (cli_knows(c, "precision"))
+        diffad_precision_named(cli_text(c, "precision", "f32"), &precision);
+    if (precision == DIFFAD_PRECISION_F32)
+        return DIFFAD_OK;
+    const diffad_status st = diffad_precision_allow(*out, precision);
+    if (st != DIFFAD_OK) {
+        diffad_device_close(*out);
+        *out = NULL;
+    }
+    return st;
 }
 
 static int wait_for(pid_t child, int limit_ms)

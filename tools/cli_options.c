@@ -305,6 +305,7 @@ static int place(const cli *c, const char *name)
     return at;
 }
 
+bool cli_knows(const cli *c, const char *name) { return find_option(c->command, name, strlen(name), 0) >= 0; }
 bool cli_has(const cli *c, const char *name) { return c->values[place(c, name)] != NULL; }
 
 const char *cli_text(const cli *c, const char *name, const char *otherwise)

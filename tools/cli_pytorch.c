@@ -41,7 +41,7 @@ static bool tell(const cli_pytorch *p, const char *word)
 }
 
 static void run_python(const char *script, const char *description, int steps, int threads, bool on_cpu,
-                       const int *in, const int *out)
+                       const char *precision, const int *in, const int *out)
 {
     char        s[16], t[16];
     const char *python = getenv("DIFFAD_PYTHON");
@@ -56,11 +56,12 @@ static void run_python(const char *script, const char *description, int steps, i
         close(out[i]);
     }
     signal(SIGPIPE, SIG_DFL);
-    execlp(python, python, script, description, s, t, on_cpu ? "cpu" : "gpu", (char *)NULL);
+    execlp(python, python, script, description, s, t, on_cpu ? "cpu" : "gpu", precision, (char *)NULL);
     _exit(127);
 }
 
-diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads, bool on_cpu)
+diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads, bool on_cpu,
+                                const char *precision)
 {
     const char *script = DIFFAD_SOURCE_DIR "/tools/pytorch/bench_detect.py";
     int         in[2], out[2];
@@ -76,7 +77,7 @@ diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int ste
     fflush(stdout);
     p->pid = fork();
     if (p->pid == 0)
-        run_python(script, description, steps, threads, on_cpu, in, out);
+        run_python(script, description, steps, threads, on_cpu, precision, in, out);
     close(in[0]);
     close(out[1]);
     p->to   = in[1];

@@ -174,7 +174,8 @@ static diffad_status start_pytorch(job *b)
         return diffad_fail(DIFFAD_ERR_MEMORY, "bench: no host memory");
     const int           steps = diffad_detector_info_of(b->d)->steps;
     const diffad_status st    = cli_pytorch_start(&b->pytorch, text, steps, b->threads,
-                                                       diffad_device_caps(b->dev)->kind == DIFFAD_DEVICE_CPU);
+                                                       diffad_device_caps(b->dev)->kind == DIFFAD_DEVICE_CPU,
+                                                       cli_text(b->c, "precision", "f32"));
     diffad_release(text);
     if (st == DIFFAD_OK && b->pytorch.parameters != diffad_detector_info_of(b->d)->parameters)
         cli_note(b->c, "the PyTorch model has %lld parameters, not %lld: not the same work",
@@ -247,7 +248,7 @@ static void print_json(const job *b)
     cli_json_text(&j, "model", info->model);
     cli_json_text(&j, "scale", info->scale);
     cli_json_int(&j, "batch", 1);
-    cli_json_text(&j, "precision", "f32");
+    cli_json_text(&j, "precision", cli_text(b->c, "precision", "f32"));
     cli_json_int(&j, "steps", info->steps);
     cli_json_int(&j, "repeat", b->repeat);
     cli_json_int(&j, "threads", b->threads);
@@ -305,8 +306,8 @@ static void print_text(const job *b)
     int64_t launches;
     char    device[24], host[24];
     totals(b, &gflop, &launches);
-    cli_out("%s %s, %dx%d, %d sampling steps, batch 1, f32, %d rounds on %s\n", info->model, info->scale, info->width,
-            info->height, info->steps, b->repeat, info->device);
+    cli_out("%s %s, %dx%d, %d sampling steps, batch 1, %s, %d rounds on %s\n", info->model, info->scale, info->width,
+            info->height, info->steps, cli_text(b->c, "precision", "f32"), b->repeat, info->device);
     for (int i = 0; i < b->stages; i++)
         print_line(b->stage[i].now.name, &b->stage[i].ms, b->stage[i].now.gflop, b->stage[i].now.launches);
     print_line("detection", &b->ms, gflop, launches);
@@ -402,6 +403,7 @@ static int run(cli *c)
 static const cli_option options[] = {
     { "scale", 0, CLI_CHOICE, "paper|fast|tiny", 0, 0, "sizes of the model (default fast)" },
     { "steps", 0, CLI_INT, "N", 1, 1000, "sampling steps (default: the description's)" },
+    CLI_PRECISION,
     { "repeat", 0, CLI_INT, "R", 1, CLI_MAX_SAMPLES,
       "rounds; medians are printed, with min and max (default 5, ops 7)" },
     { "threads", 0, CLI_INT, "N", 1, 1024, "of a CPU device (PoCL) and of PyTorch" },

@@ -254,6 +254,7 @@ static int run(cli *c)
 }
 
 static const cli_option options[] = {
+    CLI_PRECISION,
     { "steps", 0, CLI_INT, "N", 1, 1000, "sampling steps; a divisor of 1000 (default: the description's)" },
     { "out", 0, CLI_TEXT, "DIR", 0, 0, "heat maps and masks as PNG" },
     { "threshold", 0, CLI_REAL, "X", 0, 0, "score from which an image is anomalous (default: the run's)" },

@@ -73,6 +73,7 @@ static int run(cli *c)
 static const cli_option options[] = {
     { "data", 0, CLI_TEXT, "DATA", 0, 0, "data set (default: the one that the run was trained on)" },
     { "class", 0, CLI_TEXT, "C", 0, 0, "class folder in DATA" },
+    CLI_PRECISION,
     { "steps", 0, CLI_INT, "N", 1, 1000, "sampling steps; a divisor of 1000 (default: the description's)" },
     { "report", 0, CLI_TEXT, "FILE", 0, 0, "a self-contained HTML page" },
     { "maps", 0, CLI_TEXT, "DIR", 0, 0, "anomaly maps as float32 TIFF of the images' sizes: DIR/CLASS/test/KIND/NAME.tiff" },

@@ -187,8 +187,8 @@ static int run(cli *c)
     int                 code = collect_sets(c, &s);
     if (code)
         return code;
-    if (strcmp(cli_text(c, "precision", "f32"), "f32") != 0)
-        return cli_usage(c, "--precision %s: this build trains in f32 only", cli_text(c, "precision", ""));
+    if (strcmp(cli_text(c, "precision", "f32"), "f16") == 0)
+        return cli_usage(c, "--precision f16: small gradients would vanish in it: train in bf16 or tf32");
     diffad_train_options o = options_of(c, &s);
     o.note = on_note;
     diffad_status st = train_describe(&o, &d);
@@ -227,7 +227,7 @@ static const cli_option options[] = {
     { "stage", 0, CLI_CHOICE, "all|vae|ldm|seg|draem", 0, 0, "train this stage only (default all)" },
     { "from", 0, CLI_LIST, "RUN|FILE", 0, 0, "take stages that are already trained there: a run, a published .ckpt or .pckl; several" },
     { "resume", 0, CLI_FLAG, NULL, 0, 0, "continue bit for bit; with nothing saved yet, start" },
-    { "precision", 0, CLI_CHOICE, "f32|f16|bf16", 0, 0, "of the weights (default f32)" },
+    CLI_PRECISION,
     { "batch", 0, CLI_INT, "N", 1, 4096, "pictures a step, of every stage" },
     { "steps", 0, CLI_INT, "N", 0, 1e12, "steps of every stage" },
     { "max-memory", 0, CLI_BYTES, "SIZE", 0, 0, "refuse to start when the plan needs more" },

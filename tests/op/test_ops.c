@@ -1,8 +1,11 @@
 /* test_ops.c: walks the op table; no file per op. */
+#include "diffad/data.h"
+#include "diffad/plan.h"
 #include "diffad/selftest.h"
 #include "op/ops.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,4 +76,68 @@ Test(ops, portable_ways_live_with_16_kib_and_groups_of_64)
 {
     setenv("DIFFAD_CAPS", "local_mem=16384,max_wg=64,max_alloc=134217728,fp16=0,fp64=0,subgroups=0,block=1,cpu=0", 1);
     check_device(true);
+}
+
+/* Matrix units, computed without one. */
+static diffad_device *open_matrix(const char *caps)
+{
+    diffad_device *dev;
+    setenv("DIFFAD_CAPS", caps, 1);
+    cr_assert_eq(diffad_device_open(NULL, &dev), DIFFAD_OK, "%s", diffad_error_detail());
+    return dev;
+}
+
+static void allow(diffad_precision precision)
+{
+    diffad_device *dev = open_matrix("matrix=1,block=1");
+    cr_expect_eq(diffad_precision_allow(dev, precision), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_expect_eq(diffad_device_caps(dev)->precision, precision);
+    diffad_device_close(dev);
+}
+
+Test(ops, tf32_agrees_at_its_first_use) { allow(DIFFAD_PRECISION_TF32); }
+Test(ops, bf16_agrees_at_its_first_use) { allow(DIFFAD_PRECISION_BF16); }
+Test(ops, f16_agrees_at_its_first_use) { allow(DIFFAD_PRECISION_F16); }
+
+Test(ops, a_matrix_unit_that_computes_something_else_is_refused)
+{
+    diffad_device *dev = open_matrix("matrix=1,block=1");
+    setenv("DIFFAD_CL_FLAGS", "-DSTRIDE=2", 1);
+    cr_expect_eq(diffad_precision_allow(dev, DIFFAD_PRECISION_BF16), DIFFAD_ERR_UNSUPPORTED);
+    cr_expect(strstr(diffad_error_detail(), "precision bf16: conv2d fails its first comparison on "), "%s", diffad_error_detail());
+    cr_expect_eq(diffad_device_caps(dev)->precision, DIFFAD_PRECISION_F32);
+    diffad_device_close(dev);
+}
+
+Test(ops, a_device_without_a_matrix_unit_says_so)
+{
+    diffad_device *dev = open_matrix("matrix=0");
+    cr_expect_eq(diffad_precision_allow(dev, DIFFAD_PRECISION_BF16), DIFFAD_ERR_UNSUPPORTED);
+    cr_expect_eq(diffad_device_caps(dev)->precision, DIFFAD_PRECISION_F32);
+    diffad_device_close(dev);
+}
+
+/* A plan rounds only what it was asked to round. */
+Test(ops, precision_changes_the_way_only_where_it_is_set)
+{
+    diffad_device *dev = open_matrix("matrix=1,block=1");
+    diffad_graph  *g;
+    diffad_plan   *p;
+    const diffad_plan_options sizes = { .sizes_only = true };
+    cr_assert_eq(diffad_graph_create(&g), DIFFAD_OK);
+    const diffad_val x = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(1, 16, 8, 8));
+    const diffad_val w = diffad_input(g, "w", DIFFAD_F32, diffad_shape4(16, 16, 3, 3));
+    diffad_output(g, "y", diffad_conv2d(g, x, w, diffad_none(), &(diffad_conv_attr){ 1, 1, 1, 1, 1, 1 }));
+    for (diffad_precision precision = DIFFAD_PRECISION_F32; precision <= DIFFAD_PRECISION_F16; precision++) {
+        char want[32];
+        snprintf(want, sizeof want, "conv2d:%s", precision == DIFFAD_PRECISION_F32 ? "portable" : diffad_precision_name(precision));
+        cr_assert_eq(diffad_device_set_precision(dev, precision), DIFFAD_OK);
+        cr_assert_eq(diffad_plan_create(dev, g, &sizes, &p), DIFFAD_OK, "%s", diffad_error_detail());
+        char *ways = diffad_plan_ways(p);
+        cr_expect_str_eq(ways, want);
+        diffad_memory_release(ways);
+        diffad_plan_destroy(p);
+    }
+    diffad_graph_destroy(g);
+    diffad_device_close(dev);
 }

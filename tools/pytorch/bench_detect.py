@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """bench_detect.py: a whole detection in PyTorch, the work that `diffad bench --pytorch` compares itself with.
 
-    python3 bench_detect.py DESCRIPTION.json-text SAMPLER_STEPS THREADS cpu|gpu
+    python3 bench_detect.py DESCRIPTION.json-text SAMPLER_STEPS THREADS cpu|gpu f32|tf32|bf16|f16
 
-Random weights, float32 (no TF32), one picture, the faster of both memory layouts. Prints a line of JSON when ready; then, for each line "run" on standard input, one
+Random weights, one picture, the faster of both memory layouts; float32 without TF32, with it, or autocast to bf16 or f16. Prints a line of JSON when ready; then, for each line "run" on standard input, one
 with the seconds of a detection (upload of the picture to the map's largest mean); at "end" one with the peak memory.
 """
 import json
@@ -308,11 +308,11 @@ class Diffad(nn.Module):
         return self.segmenter(torch.cat([rec, mix, x], 1)).softmax(1)[:, 1:]
 
 
-def pick_device(where):
+def pick_device(where, precision):
     if where == "cpu":
         return torch.device("cpu"), "cpu"
     if torch.cuda.is_available():       # NVIDIA, and AMD through ROCm
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.benchmark = True
         return torch.device("cuda"), torch.cuda.get_device_name()
     if hasattr(torch, "xpu") and torch.xpu.is_available():
@@ -323,8 +323,9 @@ def pick_device(where):
 class Bench:
     """Detections in whichever memory layout is the faster one here."""
 
-    def __init__(self, d, steps, device):
+    def __init__(self, d, steps, device, precision):
         h, w = d["image_size"]
+        self.autocast = {"bf16": torch.bfloat16, "f16": torch.float16}.get(precision)
         self.model = (Draem if d["kind"] == "draem" else Diffad)(d, steps).eval().to(device)
         self.picture = torch.rand(1, d["image_channels"], h, w)
         self.device, self.layout = device, torch.contiguous_format
@@ -341,18 +342,21 @@ class Bench:
     def detect(self):
         start = time.perf_counter()
         x = self.picture.to(self.device).to(memory_format=self.layout)
-        score = F.avg_pool2d(self.model(x), 21, stride=1, padding=10).max().item()      # waits for the device
+        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            y = self.model(x)
+        score = F.avg_pool2d(y.float(), 21, stride=1, padding=10).max().item()      # waits for the device
         return time.perf_counter() - start, score
 
 
 def main():
     d, steps, threads = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    device, name = pick_device(sys.argv[4])
+    precision = sys.argv[5]
+    device, name = pick_device(sys.argv[4], precision)
     if name == "cpu":
         torch.set_num_threads(threads)
     torch.manual_seed(0)
     with torch.inference_mode():
-        bench = Bench(d, steps, device)
+        bench = Bench(d, steps, device, precision)
         print(json.dumps({"torch": torch.__version__, "device": name, "threads": torch.get_num_threads(),
                           "layout": str(bench.layout).split(".")[-1],
                           "parameters": sum(p.numel() for p in bench.model.parameters())}), flush=True)
