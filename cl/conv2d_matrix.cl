@@ -95,7 +95,7 @@ void conv2d_matrix(__global const float *x, ulong x_off, __global const uint *w,
         uint4 a[MT];
         UNROLL for (int i = 0; i < MT; i++)
             a[i] = vload4(i * 32 + l, panel);
-        __attribute__((opencl_unroll_hint(1))) for (int k = 0; k < SUB * TAPS; k++) {      /* unrolled it fills all registers */
+        ROLLED(unroll 1) for (int k = 0; k < SUB * TAPS; k++) {      /* unrolled it fills all registers */
             const int shift = (k / TAPS * HALO + k % TAPS / TAPS_X * DILATION * HALO_W + k % TAPS_X * DILATION) * 4;
             uint4 after[MT];
             uint2 b[NT];

@@ -1,11 +1,8 @@
 /* norm.cl: group and batch norm, forward: `moments` of chunks, `group_stats` or `batch_stats` that join them, `apply`.
  * Chunks give mean m, a correction d and M2 = sum (x - m - d)^2; joining shifts all by one chunk's mean, so that a large
  * mean costs no digits. coef [samples][4][Cp] holds shift, delta, scale, bias: y = act((x - shift - delta) scale + bias). */
-#include "common/exp.cl"
+#include "common/activate.cl"
 #include "common/slab.cl"
-#ifndef ACT
-#define ACT 0
-#endif
 
 GROUP_SUM(group_sum, vfloat)
 GROUP_SUM(group_sum1, float)
@@ -152,17 +149,6 @@ static vfloat coef_of(__global const float *coef, int field, int Cp)
     return (vfloat)(coef[field * Cp + get_group_id(1)]);
 #else
     return gload(0, coef + field * Cp + get_group_id(1) * B);
-#endif
-}
-
-static vfloat activate(vfloat h)
-{
-#if ACT == 1
-    return h / (1.0f + vexp(-h));
-#elif ACT == 2
-    return max(h, (vfloat)(0.0f));
-#else
-    return h;
 #endif
 }
 

@@ -18,8 +18,9 @@
 #if UNIT == 0
 #define UNROLL                           /* the plain twin is for tests: it is built faster so */
 #else
-#define UNROLL __attribute__((opencl_unroll_hint))
+#define UNROLL _Pragma("unroll")
 #endif
+#define ROLLED(times) _Pragma(#times)    /* ROLLED(unroll 8) for (...) */
 
 /* Where word w of row r, or of a column, lies. */
 #define A_AT(r, w) (((r) % 8 * 4 + (w) % 4) * 4 + (r) / 8 % 2 + (w) / 4 * 2)

@@ -261,6 +261,12 @@ static bool has_maps(const diffad_op *op, const diffad_op_case *c)
     return false;
 }
 
+/* A way that rounds its operands is as much looser in a case as the case is than the op. */
+static double tolerance(const diffad_op *op, const diffad_op_case *c, const diffad_way *way)
+{
+    return (c->tol > 0 ? c->tol : op->tol) * (way->tol > 0 ? way->tol / op->tol : 1);
+}
+
 static void check_ways(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, diffad_check_fn fn, void *user)
 {
     static const diffad_way alias = { .name = "alias" };
@@ -271,7 +277,7 @@ static void check_ways(diffad_device *dev, const diffad_op *op, const diffad_op_
             if (blocked && (diffad_device_caps(dev)->block <= 1 || !has_maps(op, c)))
                 continue;
             diffad_check_row row = { .op = op->name, .way = way->name, .name = c->name, .layout = blocked ? "blocked" : "plain",
-                                     .tol = fmax(way->tol, c->tol > 0 ? c->tol : op->tol) };
+                                     .tol = tolerance(op, c, way) };
             check_case(dev, op, c, way->name, blocked, &row);
             fn(user, &row);
         }
@@ -280,7 +286,7 @@ static void check_ways(diffad_device *dev, const diffad_op *op, const diffad_op_
 
 /* ---- the first use of a precision ---- */
 
-enum { TRIALS = 3, LEAST_VALUES = 500 };      /* cases of an op that are tried, values of the input of each at least */
+enum { TRIALS = 2, LEAST_VALUES = 500 };      /* cases of an op that are tried, values of the input of each at least */
 
 static void try_way(diffad_device *dev, const diffad_op *op, const diffad_way *way, diffad_check_row *bad)
 {
@@ -289,7 +295,7 @@ static void try_way(diffad_device *dev, const diffad_op *op, const diffad_way *w
         const diffad_op_case *c = &op->cases[k];
         if (c->bench || diffad_shape_count(&c->in[0]) < LEAST_VALUES)
             continue;
-        *bad = (diffad_check_row){ .op = op->name, .way = way->name, .name = c->name, .tol = fmax(way->tol, op->tol) };
+        *bad = (diffad_check_row){ .op = op->name, .way = way->name, .name = c->name, .tol = tolerance(op, c, way) };
         check_case(dev, op, c, way->name, false, bad);
         tried += bad->result == DIFFAD_CHECK_PASS;
     }

@@ -1,5 +1,5 @@
 /* attention.c: softmax(scale q.k) v by heads without a T x T buffer, and its gradient. Ways: `tiles` anywhere
- * (cl/attention.cl), `rows` on CPUs in the blocked layout (cl/attention_rows.cl, cl/attention_rows_grad.cl). */
+ * (cl/attention.cl), tf32, bf16 and f16 on matrix units (cl/attention_matrix.cl), `rows` on CPUs in the blocked layout (cl/attention_rows.cl, cl/attention_rows_grad.cl). */
 #include "op/ops.h"
 
 #include <math.h>
@@ -98,6 +98,42 @@ static diffad_status tiles_bwd(diffad_emit *e, const diffad_node *n)
     diffad_launch_float(&l, ((const diffad_attention_attr *)n->attr)->scale);
     return diffad_emit_launch(e, &l);
 }
+
+/* ---- matrix units ---- */
+
+enum { MATRIX_ITEMS = 128, MATRIX_ROWS = 64, MATRIX_WORDS = 32, MATRIX_STEPS = 4 };      /* WG, ROWS, words of KEYS, most STEPS */
+
+static bool matrix_fits(const diffad_node *n, const diffad_caps *caps)
+{
+    (void)n;
+    return caps->matrix != DIFFAD_MATRIX_NONE && caps->max_group >= MATRIX_ITEMS && caps->local_mem >= 47 << 10;
+}
+
+static diffad_status matrix_fwd(diffad_emit *e, const diffad_node *n, diffad_precision precision)
+{
+    const sizes   s = sizes_of(n);
+    const int64_t dv = channels_of(&s), keys = MATRIX_WORDS * (precision == DIFFAD_PRECISION_TF32 ? 1 : 2);
+    const int64_t steps = diffad_ceil_div(s.d, keys / 4) < MATRIX_STEPS ? diffad_ceil_div(s.d, keys / 4) : MATRIX_STEPS;
+    const int64_t own = (MATRIX_ROWS + keys) * 8 * steps + 4 * (dv * 8 + 8);
+    diffad_launch l = diffad_launch_make("attention_matrix", "attention_matrix", 1, MATRIX_ITEMS);
+    diffad_launch_items(&l, diffad_ceil_div(s.t, MATRIX_ROWS) * MATRIX_ITEMS, s.heads * diffad_ceil_div(s.d, dv), s.n);
+    diffad_launch_def(&l, "TYPE", precision);
+    diffad_launch_def(&l, "UNIT", e->caps->matrix == DIFFAD_MATRIX_NVIDIA);
+    diffad_launch_def(&l, "D", s.d);
+    diffad_launch_def(&l, "DV", dv);
+    diffad_launch_def(&l, "STEPS", steps);
+    diffad_launch_local(&l, 4 * (own + (e->caps->matrix == DIFFAD_MATRIX_PLAIN ? MATRIX_ROWS * MATRIX_WORDS + MATRIX_ITEMS : 0)));
+    diffad_emit_in(&l, e, 0);
+    diffad_emit_out(&l, e, 0);
+    diffad_emit_out(&l, e, 1);
+    diffad_launch_int(&l, s.t);
+    diffad_launch_float(&l, ((const diffad_attention_attr *)n->attr)->scale);
+    return diffad_emit_launch(e, &l);
+}
+
+static diffad_status tf32_fwd(diffad_emit *e, const diffad_node *n) { return matrix_fwd(e, n, DIFFAD_PRECISION_TF32); }
+static diffad_status bf16_fwd(diffad_emit *e, const diffad_node *n) { return matrix_fwd(e, n, DIFFAD_PRECISION_BF16); }
+static diffad_status f16_fwd(diffad_emit *e, const diffad_node *n) { return matrix_fwd(e, n, DIFFAD_PRECISION_F16); }
 
 /* ---- rows ---- */
 
@@ -249,7 +285,11 @@ static void fwd_grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy
     dx[0] = diffad_apply(g, &diffad_op_attention_grad, n->attr, 4, (diffad_val[]){ n->x[0], n->y[0], n->y[1], dy[0] });
 }
 
+/* Rounded scores change the weights' exponents: on top of what a rounded product does (conv2d.c). */
 static const diffad_way fwd_ways[] = {
+    { .name = "tf32", .fits = matrix_fits, .emit = tf32_fwd, .precision = DIFFAD_PRECISION_TF32, .tol = 2e-3 },
+    { .name = "bf16", .fits = matrix_fits, .emit = bf16_fwd, .precision = DIFFAD_PRECISION_BF16, .tol = 1.6e-2 },
+    { .name = "f16", .fits = matrix_fits, .emit = f16_fwd, .precision = DIFFAD_PRECISION_F16, .tol = 2e-3 },
     { .name = "rows", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = rows_fit, .emit = rows_fwd },
     { .name = "tiles", .emit = tiles_fwd, .is_portable = true },
 };

@@ -1,4 +1,5 @@
-/* group_norm.c: act(group norm) with saved mean and 1/sqrt(variance + eps). Kernels: cl/norm.cl, cl/norm_grad.cl. */
+/* group_norm.c: act(group norm) with saved mean and 1/sqrt(variance + eps). Kernels: cl/norm.cl, cl/norm_grad.cl; on
+ * GPUs small groups are taken whole, in one launch: cl/group_norm.cl. */
 #include "op/norm.h"
 
 static diffad_status fwd_infer(const diffad_node *n, diffad_infer_out *out)
@@ -41,6 +42,40 @@ static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
     return diffad_norm_apply(e, &s, coef, true, ((const diffad_norm_attr *)n->attr)->act);
 }
 
+/* ---- whole ---- */
+
+enum { WHOLE_ITEMS = 256, MOST_WHOLE = 1 << 15 };      /* floats of a group: beyond, too few work-groups share a map */
+
+static int64_t floats_of_group(const diffad_node *n)
+{
+    return diffad_numel(n->in[0]) / (diffad_side(n->in[0], 0) * ((const diffad_norm_attr *)n->attr)->groups);
+}
+
+static bool whole_fits(const diffad_node *n, const diffad_caps *caps)
+{
+    return !caps->local_mem_is_cheap && caps->max_group >= WHOLE_ITEMS && floats_of_group(n) <= MOST_WHOLE;
+}
+
+static diffad_status whole_emit(diffad_emit *e, const diffad_node *n)
+{
+    const diffad_norm_attr *a = n->attr;
+    const int64_t N = diffad_side(n->in[0], 0), C = diffad_side(n->in[0], 1), HW = diffad_numel(n->in[0]) / (N * C);
+    const int64_t vec = HW % 4 == 0 ? 4 : 1;
+    diffad_launch l = diffad_launch_make("group_norm", "group_norm", WHOLE_ITEMS, WHOLE_ITEMS);
+    diffad_launch_items(&l, (int64_t)a->groups * WHOLE_ITEMS, N, 1);
+    diffad_launch_def(&l, "VEC", vec);
+    diffad_launch_def(&l, "ACT", a->act);
+    diffad_launch_local(&l, WHOLE_ITEMS * 4);
+    for (int i = 0; i < 3; i++)
+        diffad_emit_in(&l, e, i);
+    for (int k = 0; k < 3; k++)
+        diffad_emit_out(&l, e, k);
+    diffad_launch_int(&l, C / a->groups);
+    diffad_launch_int(&l, HW / vec);
+    diffad_launch_float(&l, a->eps);
+    return diffad_emit_launch(e, &l);
+}
+
 static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n) { return diffad_norm_emit_grad(e, n, NORM_GROUP); }
 static diffad_cost   fwd_cost(const diffad_node *n) { return diffad_cost_pointwise(n, 10); }
 static diffad_cost   bwd_cost(const diffad_node *n) { return diffad_cost_pointwise(n, 20); }
@@ -77,8 +112,10 @@ static void fwd_grad(diffad_graph *g, const diffad_node *n, const diffad_val *dy
     dx[2] = diffad_out(dx[0], 2);
 }
 
-static const diffad_way fwd_ways[] = { { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit,
-                                         .is_portable = true } };
+static const diffad_way fwd_ways[] = {
+    { .name = "whole", .fits = whole_fits, .emit = whole_emit },
+    { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true },
+};
 static const diffad_way bwd_ways[] = { { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit,
                                          .is_portable = true } };
 

@@ -2,7 +2,7 @@
 #include "op/norm.h"
 
 /* A chunk on a CPU is 32 KiB at most: read from memory once, then twice from the cache. */
-enum { CPU_UNITS = 512, GPU_UNITS_PER_ITEM = 16 };
+enum { CPU_UNITS = 512, GPU_UNITS_PER_ITEM = 16, GPU_WIDE = 4096 };      /* pixels from which a GPU reads four at a time */
 
 norm_walk diffad_norm_walk(const diffad_emit *e, const diffad_value *x, int block)
 {
@@ -11,7 +11,7 @@ norm_walk diffad_norm_walk(const diffad_emit *e, const diffad_value *x, int bloc
     norm_walk     s      = { .block = block, .n = diffad_side(x, 0), .c = diffad_side(x, 1),
                              .group = is_cpu ? 1 : DIFFAD_GROUP };
     s.padded = diffad_round_up(s.c, block);
-    s.vec    = block > 1 ? block : !is_cpu ? 1 : hw % 16 == 0 ? 16 : hw % 4 == 0 ? 4 : 1;
+    s.vec    = block > 1 ? block : !is_cpu ? (hw >= GPU_WIDE && hw % 4 == 0 ? 4 : 1) : hw % 16 == 0 ? 16 : hw % 4 == 0 ? 4 : 1;
     s.units  = block > 1 ? hw : hw / s.vec;
     s.per    = is_cpu ? CPU_UNITS : GPU_UNITS_PER_ITEM * DIFFAD_GROUP;
     s.chunks = diffad_ceil_div(s.units, s.per);
