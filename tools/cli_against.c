@@ -17,7 +17,8 @@ static bool is_text(const json_t *row, const char *key, const char *want)
     return have && strcmp(have, want) == 0;
 }
 
-diffad_status cli_against_open(cli_against *a, const char *path, const char *model, const char *scale, bool is_training)
+diffad_status cli_against_open(cli_against *a, const char *path, const char *model, const char *scale, const char *precision,
+                               bool is_training)
 {
     unsigned char *text = NULL;
     int64_t        bytes;
@@ -33,7 +34,7 @@ diffad_status cli_against_open(cli_against *a, const char *path, const char *mod
         if (!json_is_object(row)) {
             st = diffad_fail(DIFFAD_ERR_DATA, "%s: line %d is no JSON object: rows come from `diffad bench --json`", path, line);
             json_decref(row);
-        } else if (is_text(row, "model", model) && is_text(row, "scale", scale) &&
+        } else if (is_text(row, "model", model) && is_text(row, "scale", scale) && is_text(row, "precision", precision) &&
                    json_is_true(json_object_get(row, "train")) == is_training) {
             a->row = row;
             if (!a->rows)
@@ -46,7 +47,8 @@ diffad_status cli_against_open(cli_against *a, const char *path, const char *mod
     }
     diffad_release(text);
     if (st == DIFFAD_OK && !a->row)
-        st = diffad_fail(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s%s", path, model, scale, is_training ? ", training" : "");
+        st = diffad_fail(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s, %s%s", path, model, scale, precision,
+                         is_training ? ", training" : "");
     if (st != DIFFAD_OK)
         cli_against_close(a);
     snprintf(a->path, sizeof a->path, "%s", path);

@@ -28,7 +28,7 @@ int cli_bench_op(cli *c, const char *op, int repeat);
 
 typedef struct cli_against { struct json_t *rows, *row; char path[1024]; } cli_against;      /* row: one of rows */
 /* The last row of the file with this model and scale, of training or of detection. Errors: DATA (none, or no JSON lines), FILE. */
-diffad_status cli_against_open(cli_against *a, const char *path, const char *model, const char *scale, bool is_training);
+diffad_status cli_against_open(cli_against *a, const char *path, const char *model, const char *scale, const char *precision, bool is_training);
 /* The last of those rows from this device, if there is one. */
 void          cli_against_prefer(cli_against *a, const char *device);
 void          cli_against_close(cli_against *a);

@@ -96,7 +96,7 @@ int cli_bench_train(cli *c, const char *model, const char *scale, int repeat)
     cli_against   against = { .row = NULL };
     diffad_status st = train_describe(&o, &d);
     if (st == DIFFAD_OK && cli_has(c, "against"))
-        st = cli_against_open(&against, cli_text(c, "against", ""), model, scale, true);
+        st = cli_against_open(&against, cli_text(c, "against", ""), model, scale, cli_text(c, "precision", "f32"), true);
     const int     n  = st == DIFFAD_OK ? run_stages_of(&d, stages) : 0;
     for (int i = 0; i < n && st == DIFFAD_OK; i++)
         st = measure(c, &o, stages[i], repeat, trace, &rows[i]);

@@ -349,7 +349,8 @@ static int bench_model(cli *c, const char *model)
         diffad_parse_i64(threads, &n);
     b.threads = (int)cli_int(c, "threads", n);
     if (cli_has(c, "against")) {
-        const diffad_status found = cli_against_open(&b.against, cli_text(c, "against", ""), b.model, b.scale, false);
+        const diffad_status found = cli_against_open(&b.against, cli_text(c, "against", ""), b.model, b.scale, cli_text(c, "precision", "f32"),
+                                                      false);
         if (found != DIFFAD_OK)
             return cli_fail(found);
     }

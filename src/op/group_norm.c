@@ -44,7 +44,7 @@ static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
 
 /* ---- whole ---- */
 
-enum { WHOLE_ITEMS = 256, MOST_WHOLE = 1 << 15 };      /* floats of a group: beyond, too few work-groups share a map */
+enum { WHOLE_ITEMS = 256, MOST_WHOLE = 1 << 14 };      /* floats of a group: beyond, too few work-groups share a map */
 
 static int64_t floats_of_group(const diffad_node *n)
 {
