@@ -91,7 +91,7 @@ typedef struct diffad_reproduce_plan {
 DIFFAD_API const diffad_reproduce_plan *diffad_reproduce_plan_of(diffad_reproduce *r);
 
 /* A run that fails (numerics, memory, data) is recorded and the others go on; the first failure's code is returned at the end.
- * A failing device or file system, and a stop (STOPPED; states are saved), end it at once. */
+ * A failing device or file system, and a stop (STOPPED; states are saved), end it at once; so does another process in OUT (FILE). */
 DIFFAD_API diffad_status diffad_reproduce_run(diffad_reproduce *r);
 
 /* The results so far; valid until r runs or closes. Errors: MEMORY. */

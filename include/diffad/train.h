@@ -69,7 +69,8 @@ typedef struct diffad_train_result {
     size_t   peak_bytes;                 /* of device memory */
 } diffad_train_result;
 
-/* Errors: USAGE (description, folder in use), DATA, CHECKPOINT, MEMORY, FILE, NUMERICS (diverged), DEVICE, STOPPED. */
+/* Errors: USAGE (description, folder in use), DATA, CHECKPOINT, MEMORY, FILE (also: another process trains in the folder), NUMERICS (diverged),
+ * DEVICE, STOPPED. */
 DIFFAD_API diffad_status diffad_train(diffad_device *dev, const diffad_train_options *o, diffad_train_result *result);
 
 #ifdef __cplusplus

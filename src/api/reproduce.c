@@ -288,11 +288,10 @@ static diffad_status sum_up(const diffad_reproduce *r, int failed)
     return DIFFAD_OK;
 }
 
-diffad_status diffad_reproduce_run(diffad_reproduce *r)
+static diffad_status walk_all(diffad_reproduce *r)
 {
     int number = 0, failed = 0;
     const int total = r->plan.wanted - r->plan.finished;
-    DIFFAD_TRY(diffad_make_dirs(r->o.out));
     DIFFAD_TRY(grid_write(r));
     for (int64_t i = 0; i < r->cells; i++) {
         grid_cell *c = r->cell[i];
@@ -307,4 +306,15 @@ diffad_status diffad_reproduce_run(diffad_reproduce *r)
         failed += st != DIFFAD_OK;
     }
     return sum_up(r, failed);
+}
+
+diffad_status diffad_reproduce_run(diffad_reproduce *r)
+{
+    DIFFAD_TRY(diffad_make_dirs(r->o.out));
+    DIFFAD_TRY(diffad_folder_lock(r->o.out, &r->lock));
+    diffad_status st = grid_check_unchanged(r);
+    if (st == DIFFAD_OK)
+        st = walk_all(r);
+    diffad_folder_unlock(&r->lock);
+    return st;
 }

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/fail.h"
+#include "base/file.h"
 #include "diffad/detect.h"
 #include "diffad/reproduce.h"
 #include "train/run.h"
@@ -48,6 +49,8 @@ struct diffad_reproduce {
     diffad_reproduce_plan     plan;
     diffad_result            *result;              /* of the tables; their count */
     int64_t                   results;
+    diffad_lock               lock;                /* on OUT, while it runs */
+    uint64_t                  record_hash;         /* of reproduce.json as it was read; 0: there was none */
     bool                      is_noted;            /* remarks on the configuration are said */
     diffad_report_fact        fact[4];
     char                      fact_text[96];
@@ -74,6 +77,8 @@ void             grid_count(diffad_reproduce *r);          /* fills the plan's n
 
 /* Adds the cells of OUT/reproduce.json. Errors: USAGE when they are of other inputs. */
 diffad_status grid_read(diffad_reproduce *r);
+/* Whether the record is still the one that was read: another process may have ended in between. */
+diffad_status grid_check_unchanged(const diffad_reproduce *r);
 /* reproduce.json and the tables. */
 diffad_status grid_write(diffad_reproduce *r);
 

@@ -1,6 +1,7 @@
 /* reproduce_record.c: OUT/reproduce.json, which keeps what a grid has reached, and the tables made from it. */
 #include "api/reproduce_internal.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/text.h"
 
 #include <jansson.h>
@@ -114,6 +115,8 @@ diffad_status grid_write(diffad_reproduce *r)
     char         *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
     char         *path = diffad_path_join(r->o.out, "reproduce.json");
     diffad_status st   = text && path ? diffad_file_write(path, text, (int64_t)strlen(text)) : no_memory();
+    if (st == DIFFAD_OK)
+        r->record_hash = diffad_hash64(text, strlen(text));
     free(text);
     json_decref(root);
     diffad_release(path);
@@ -279,7 +282,24 @@ diffad_status grid_read(diffad_reproduce *r)
         st = json_is_object(root) ? read_grid(&(reader){ .r = r, .path = path }, root)
                                   : diffad_fail(DIFFAD_ERR_CHECKPOINT, "%s: line %d: %s", path, e.line, e.text);
         json_decref(root);
+        r->record_hash = diffad_hash64(text, (size_t)bytes);
     }
+    diffad_release(text);
+    diffad_release(path);
+    return st;
+}
+
+diffad_status grid_check_unchanged(const diffad_reproduce *r)
+{
+    unsigned char *text = NULL;
+    int64_t        bytes = 0;
+    char          *path = diffad_path_join(r->o.out, "reproduce.json");
+    if (!path)
+        return no_memory();
+    const bool    is_there = diffad_path_exists(path);
+    diffad_status st = is_there ? diffad_file_read(path, MAX_RECORD, DIFFAD_ERR_CHECKPOINT, &text, &bytes) : DIFFAD_OK;
+    if (st == DIFFAD_OK && r->record_hash != (is_there ? diffad_hash64(text, (size_t)bytes) : 0))
+        st = diffad_fail(DIFFAD_ERR_FILE, "%s: another process changed it while this one made its plan: give the same command again", path);
     diffad_release(text);
     diffad_release(path);
     return st;

@@ -43,6 +43,13 @@ diffad_status diffad_make_dirs(const char *path);                               
 char         *diffad_path_join(const char *dir, const char *name);
 const char   *diffad_path_base(const char *path);
 
+/* A folder for one process at a time: the file `.lock` in it, which stays there, is locked until diffad_folder_unlock or the
+ * end of the process, however it ends. FILE where another holds it. On a file system without locks: a warning, and OK. Zeros:
+ * holds nothing. */
+typedef struct diffad_lock { int fd; bool is_held; } diffad_lock;
+diffad_status diffad_folder_lock(const char *path, diffad_lock *out);
+void          diffad_folder_unlock(diffad_lock *l);
+
 /* The names in a folder, sorted bytewise, without "." and ".."; release with diffad_names_release. */
 typedef struct diffad_names { char **name; int64_t count; } diffad_names;
 diffad_status diffad_dir_list(const char *path, diffad_status code, diffad_names *out);

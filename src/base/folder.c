@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +55,37 @@ diffad_status diffad_make_dirs(const char *path)
     }
     diffad_release(part);
     return st;
+}
+
+diffad_status diffad_folder_lock(const char *path, diffad_lock *out)
+{
+    char     *name = diffad_path_join(path, ".lock");
+    const int fd   = name ? diffad_sys.open(name, O_RDWR | O_CREAT, 0666) : -1;
+    const int why  = errno;
+    diffad_release(name);
+    if (!name)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "cannot lock folder %s: no host memory", path);
+    if (fd < 0)
+        DIFFAD_FAIL(DIFFAD_ERR_FILE, "cannot lock folder %s: %s; choose a folder that can be written", path, strerror(why));
+    int got;
+    do
+        got = diffad_sys.lock(fd);
+    while (got != 0 && errno == EINTR);
+    if (got != 0 && errno == EWOULDBLOCK) {
+        diffad_sys.close(fd);
+        DIFFAD_FAIL(DIFFAD_ERR_FILE, "another process works in %s: wait for its end or choose another folder", path);
+    }
+    if (got != 0)
+        diffad_log(DIFFAD_LOG_WARNING, "%s: its file system has no locks (%s); let no second process work in it", path, strerror(errno));
+    *out = (diffad_lock){ .fd = fd, .is_held = true };
+    return DIFFAD_OK;
+}
+
+void diffad_folder_unlock(diffad_lock *l)
+{
+    if (l->is_held)
+        diffad_sys.close(l->fd);
+    *l = (diffad_lock){ .is_held = false };
 }
 
 typedef struct listing {

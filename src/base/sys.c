@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@ static long  os_read(int fd, void *to, size_t bytes) { return (long)read(fd, to,
 static long  os_write(int fd, const void *from, size_t bytes) { return (long)write(fd, from, bytes); }
 static int64_t os_seek(int fd, int64_t offset, int whence) { return (int64_t)lseek(fd, (off_t)offset, whence); }
 static int   os_truncate(int fd, int64_t bytes) { return ftruncate(fd, (off_t)bytes); }
+static int   os_lock(int fd) { return flock(fd, LOCK_EX | LOCK_NB); }
 static int   os_mkdir(const char *path, int mode) { return mkdir(path, (mode_t)mode); }
 static const char *os_getenv(const char *name) { return getenv(name); }
 
@@ -122,7 +124,7 @@ static int os_apart(void (*job)(void *user, char *text, size_t bytes), void *use
 diffad_sys_table diffad_sys = {
     .alloc = os_alloc, .resize = realloc, .release = free,
     .open = os_open, .close = close, .read = os_read, .write = os_write, .seek = os_seek,
-    .fsync = fsync, .truncate = os_truncate, .rename = rename, .link = link, .unlink = unlink, .mkdir = os_mkdir,
+    .fsync = fsync, .truncate = os_truncate, .lock = os_lock, .rename = rename, .link = link, .unlink = unlink, .mkdir = os_mkdir,
     .stat = os_stat, .list = os_list, .monotonic_ns = os_monotonic_ns, .wall_seconds = os_wall_seconds, .getenv = os_getenv,
     .apart = os_apart,
 };

@@ -20,6 +20,8 @@ typedef struct diffad_sys_table {
     int64_t     (*seek)(int fd, int64_t offset, int whence);
     int         (*fsync)(int fd);
     int         (*truncate)(int fd, int64_t bytes);
+    /* For this open file alone, until it is closed or the process ends. Does not wait: EWOULDBLOCK where another has it. */
+    int         (*lock)(int fd);
     int         (*rename)(const char *from, const char *to);
     int         (*link)(const char *from, const char *to);    /* a second name */
     int         (*unlink)(const char *path);

@@ -194,6 +194,7 @@ void run_close(train_run *r)
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         diffad_params_destroy(lists[i]);
     diffad_dataset_close(r->dataset);
+    diffad_folder_unlock(&r->lock);
     diffad_release(r->folder);
 }
 

@@ -260,12 +260,13 @@ static diffad_status open_folder(train_run *r, const diffad_train_options *o, ru
     run_record  old;
     diffad_desc d;
     char       *path = diffad_path_join(o->out, "run.json");
-    const bool  is_used = path && diffad_path_exists(path);
+    diffad_status st = !path || !(r->folder = diffad_strdup(o->out)) ? diffad_fail(DIFFAD_ERR_MEMORY, "run: no host memory") : diffad_make_dirs(o->out);
+    if (st == DIFFAD_OK)
+        st = diffad_folder_lock(o->out, &r->lock);
+    const bool is_used = st == DIFFAD_OK && diffad_path_exists(path);
     diffad_release(path);
-    if (!path || !(r->folder = diffad_strdup(o->out)))
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "run: no host memory");
-    if (!is_used)
-        return diffad_make_dirs(o->out);
+    if (st != DIFFAD_OK || !is_used)
+        return st;
     if (!o->resume)
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s holds a run already: continue it with --resume or choose another --out", o->out);
     DIFFAD_TRY(run_record_read(o->out, &old, &d));

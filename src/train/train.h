@@ -6,6 +6,7 @@
 #ifndef DIFFAD_TRAIN_INTERNAL_H
 #define DIFFAD_TRAIN_INTERNAL_H
 
+#include "base/file.h"
 #include "diffad/data.h"
 #include "diffad/train.h"
 #include "diffusion/latent.h"
@@ -21,6 +22,7 @@ typedef struct train_run {
     double               latent_scale;    /* of z against the encoder's latent */
     diffad_params       *autoencoder, *critic, *lpips, *unet, *segmenter, *draem_rec, *draem_seg;
     char                *folder;          /* of the run */
+    diffad_lock          lock;            /* on it, while it is trained */
 } train_run;
 
 typedef struct train_stage train_stage;

@@ -5,9 +5,12 @@
 #include "support/folder.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void expect_content(const char *path, const char *want)
@@ -308,4 +311,73 @@ Test(folder, paths_are_joined_with_one_slash)
     }
     cr_expect_str_eq(diffad_path_base("/a/b.png"), "b.png");
     cr_expect_str_eq(diffad_path_base("b.png"), "b.png");
+}
+
+/* ---- a folder for one process at a time ---- */
+
+Test(lock, a_folder_has_one_holder_until_it_lets_go)
+{
+    const char *dir = folder_new();
+    diffad_lock one = { 0 }, two = { 0 };
+
+    cr_assert_eq(diffad_folder_lock(dir, &one), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_expect_eq(diffad_folder_lock(dir, &two), DIFFAD_ERR_FILE);
+    cr_expect(strstr(diffad_error_detail(), dir) && strstr(diffad_error_detail(), "another process"), "%s", diffad_error_detail());
+    cr_expect_not(two.is_held);
+
+    diffad_folder_unlock(&one);
+    cr_expect_eq(diffad_folder_lock(dir, &two), DIFFAD_OK, "%s", diffad_error_detail());
+    diffad_folder_unlock(&two);
+    diffad_folder_unlock(&two);      /* holds nothing */
+}
+
+Test(lock, a_killed_process_holds_nothing)
+{
+    const char *dir = folder_new();
+    diffad_lock lock = { 0 };
+    int         said[2];
+    char        c;
+    cr_assert_eq(pipe(said), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        (void)!write(said[1], diffad_folder_lock(dir, &lock) == DIFFAD_OK ? "y" : "n", 1);
+        for (;;)
+            pause();
+    }
+    cr_assert_eq(read(said[0], &c, 1), 1);
+
+    cr_expect_eq(c, 'y');
+    cr_expect_eq(diffad_folder_lock(dir, &lock), DIFFAD_ERR_FILE);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    cr_expect_eq(diffad_folder_lock(dir, &lock), DIFFAD_OK, "%s", diffad_error_detail());
+    diffad_folder_unlock(&lock);
+}
+
+static int no_locks(int fd)
+{
+    (void)fd;
+    errno = ENOLCK;
+    return -1;
+}
+
+Test(lock, any_failing_call_is_an_error_and_a_file_system_without_locks_is_not)
+{
+    const char      *dir = folder_new();
+    const fault_kind kinds[] = { FAULT_ALLOC, FAULT_OPEN };
+    diffad_lock      lock = { 0 };
+    fault_install();
+    for (size_t k = 0; k < 2; k++)
+        for (int n = 1; fault_arm(kinds[k], n, false); n++) {
+            const diffad_status st = diffad_folder_lock(dir, &lock);
+            fault_disarm();
+            cr_expect_eq(st, !fault_met() ? DIFFAD_OK : kinds[k] == FAULT_ALLOC ? DIFFAD_ERR_MEMORY : DIFFAD_ERR_FILE);
+            diffad_folder_unlock(&lock);
+            cr_expect_eq(fault_live_blocks(), 0);
+            cr_expect_eq(fault_open_files(), 0);
+        }
+    diffad_sys.lock = no_locks;
+    cr_expect_eq(diffad_folder_lock(dir, &lock), DIFFAD_OK);
+    diffad_folder_unlock(&lock);
+    cr_expect_eq(fault_open_files(), 0);
 }

@@ -170,6 +170,19 @@ Test(reproduce, a_grid_grows_and_refuses_what_does_not_fit, .timeout = 600)
     json_decref(root);
 }
 
+Test(reproduce, a_second_process_in_one_folder_ends_with_7_and_a_plan_does_not, .timeout = 600)
+{
+    const char *folder = folder_new(), *data = data_in(folder);
+    char        options[1024];
+    snprintf(options, sizeof options, "reproduce '%s' --out '%s/out' --scale tiny --classes cloth --models draem --stage-steps 100000 -q", data, folder);
+    const tool_result both = tool_run("%s & p=$!; while ! [ -s '%s/out/cloth/seed0/draem/metrics.jsonl' ]; do sleep 0.01; done; '%s' %s; "
+                                      "code=$?; '%s' %s --dry-run && code=${code}0; kill -TERM $p; wait $p; exit $code", options, folder,
+                                      DIFFAD_TOOL, options, DIFFAD_TOOL, options);
+
+    cr_expect_eq(both.code, 70, "%d %s", both.code, both.err);
+    cr_expect(strstr(both.err, "another process works in"), "%s", both.err);
+}
+
 /* Huge weights behind the header: the encoder's first convolution. */
 static void spoil(const char *path)
 {

@@ -191,6 +191,22 @@ Test(road, a_signal_saves_and_the_run_continues_to_the_same_weights, .timeout = 
     json_decref(b);
 }
 
+Test(road, a_second_training_in_one_folder_ends_with_7_and_a_killed_one_holds_nothing, .timeout = 400)
+{
+    const char       *folder = folder_new();
+    const tool_result data = tool_run("data synth '%s/data' --size 48 --train 8 --good 1 --bad 1 --textures 3", folder);
+    char              options[512];
+    snprintf(options, sizeof options, "train '%s/data' --class cloth --model tiny --steps 100000 --stage vae -q --out '%s/run'", folder, folder);
+    const tool_result both = tool_run("%s & p=$!; while ! [ -s '%s/run/metrics.jsonl' ]; do sleep 0.01; done; '%s' %s --resume; code=$?; "
+                                      "kill -KILL $p; wait $p; exit $code", options, folder, DIFFAD_TOOL, options);
+    const tool_result rest = tool_run("%s --resume & p=$!; sleep 1; kill -TERM $p; wait $p", options);
+
+    cr_expect_eq(data.code, 0);
+    cr_expect_eq(both.code, 7, "%d %s", both.code, both.err);
+    cr_expect(strstr(both.err, "another process works in"), "%s", both.err);
+    cr_expect_eq(rest.code, 143, "%d %s", rest.code, rest.err);
+}
+
 Test(road, a_plain_folder_of_good_images_gives_a_threshold, .timeout = 400)
 {
     const char       *folder = folder_new();
