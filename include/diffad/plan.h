@@ -30,6 +30,9 @@ typedef struct diffad_plan_options {
                                         nothing reads give up their memory (they can no longer be read or written) */
     bool        sizes_only;     /* only what diffad_plan_bytes and the like tell: nothing is allocated, built or run, and bound
                                    values need no tensors */
+    size_t      max_bytes;      /* 0: no matter. Else what diffad_plan_bytes and diffad_plan_fixed_bytes may tell together: gradients
+                                   make forward values again instead of keeping them, as few as it takes; the results are the
+                                   same bits. MEMORY when even the smallest plan is larger */
     bool        guard;          /* 256 bytes of canary around every memory object (for checks) */
 } diffad_plan_options;
 
@@ -54,7 +57,7 @@ DIFFAD_API diffad_device *diffad_plan_device(const diffad_plan *p);
 /* One line per node: op, way, kernel, geometry, bytes, flops; after a profiled run (DIFFAD_PROFILE=1 when the device was
  * opened) microseconds and percent. New memory, released with diffad_memory_release. NULL: memory. */
 DIFFAD_API char *diffad_plan_dump(const diffad_plan *p);
-/* "op:way" of each node, comma-separated; equal texts mean equal bits on one device and build. New memory. */
+/* "op:way" of each node of the graph, comma-separated, whatever is made again; equal texts mean equal bits on one device and build. New memory. */
 DIFFAD_API char *diffad_plan_ways(const diffad_plan *p);
 /* After a profiled run: events as a Chrome trace, atomically. */
 DIFFAD_API diffad_status diffad_plan_trace(const diffad_plan *p, const char *path);

@@ -26,7 +26,7 @@ static void mark_dependents(const diffad_graph *g, const diffad_val *wrt, int n,
     }
 }
 
-static void backward_node(diffad_graph *g, const diffad_node *n, const bool *depends, diffad_val *grad)
+static void backward_node(diffad_graph *g, diffad_node *n, const bool *depends, diffad_val *grad)
 {
     diffad_val dy[DIFFAD_MAX_OUT], dx[DIFFAD_MAX_IN];
     bool       arrives = false, wanted = false;
@@ -44,6 +44,7 @@ static void backward_node(diffad_graph *g, const diffad_node *n, const bool *dep
         diffad_graph_fail(g, DIFFAD_ERR_UNSUPPORTED, "%s has no gradient: %s", n->op->name, n->op->no_grad);
         return;
     }
+    n->has_gradient = true;
     n->op->grad(g, n, dy, dx);
     for (int i = 0; i < n->n_in; i++)
         if (dx[i].id >= 0 && counts(n, i) && depends[n->x[i].id]) {
@@ -69,6 +70,7 @@ void diffad_graph_grad(diffad_graph *g, diffad_val of, diffad_val seed, const di
                           diffad_shape_text(diffad_val_shape(g, seed), b, sizeof b));
         return;
     }
+    g->pass = ++g->n_passes;
     if (seed.id < 0)
         seed = diffad_fill(g, shape, 1.0);
     if (g->status != DIFFAD_OK)
@@ -83,7 +85,7 @@ void diffad_graph_grad(diffad_graph *g, diffad_val of, diffad_val seed, const di
         mark_dependents(g, wrt, n, depends);
         grad[of.id] = seed;
         for (int64_t i = g->n_nodes - 1; i >= 0; i--) {
-            const diffad_node *node = g->node[i];
+            diffad_node *node = g->node[i];
             if (node->op->n_out && node->y[node->op->n_out - 1].id < n_values)
                 backward_node(g, node, depends, grad);
         }
@@ -93,4 +95,5 @@ void diffad_graph_grad(diffad_graph *g, diffad_val of, diffad_val seed, const di
     }
     diffad_release(depends);
     diffad_release(grad);
+    g->pass = 0;
 }

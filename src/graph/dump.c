@@ -57,7 +57,8 @@ static void dump_step(const diffad_plan *p, const plan_step *s, double total_us,
         diffad_text_addf(t, " %s(%lldx%lldx%lld)", l->kernel, (long long)l->items[0], (long long)l->items[1],
                          (long long)l->items[2]);
     }
-    diffad_text_addf(t, "%s MFLOP=%.3f MB=%.3f", s->count > 4 ? " ..." : "", c.flops * 1e-6, c.bytes * 1e-6);
+    diffad_text_addf(t, "%s%s MFLOP=%.3f MB=%.3f", s->count > 4 ? " ..." : "",
+                     p->remade.graph && p->remade.is_again[n->id] ? " again" : "", c.flops * 1e-6, c.bytes * 1e-6);
     if (total_us > 0) {
         const double us = step_us(p, s);
         diffad_text_addf(t, " us=%.1f (%.1f %%)", us, 100 * us / total_us);
@@ -86,6 +87,8 @@ char *diffad_plan_dump(const diffad_plan *p)
 char *diffad_plan_ways(const diffad_plan *p)
 {
     diffad_text t = { 0 };
+    if (p->model_ways)
+        return diffad_strdup(p->model_ways);
     for (int64_t i = 0; i < p->n_steps; i++)
         if (p->step[i].way)
             diffad_text_addf(&t, "%s%s:%s", t.length ? "," : "", p->graph->node[p->step[i].node]->op->name,

@@ -260,6 +260,7 @@ diffad_val diffad_apply(diffad_graph *g, const diffad_op *op, const void *attr, 
     n->op = op;
     n->id = (int32_t)g->n_nodes;
     n->scope = g->scope;
+    n->pass = g->pass;
     if (op->attr_size && !(n->attr = attr ? diffad_arena_copy(&g->arena, attr, op->attr_size)
                                           : diffad_arena_alloc(&g->arena, op->attr_size)))
         return fail_memory(g);

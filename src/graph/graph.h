@@ -16,6 +16,7 @@ struct diffad_graph {
     graph_index         own;           /* names of inputs, outputs and bound values, the first of each */
     graph_index         bound;         /* by slot */
     const char         *scope;         /* the latest of diffad_name */
+    int32_t             pass, n_passes;      /* the gradient that is being appended, or 0; gradients so far */
     diffad_status       status;
     char                detail[512];
 };

@@ -31,6 +31,8 @@ typedef struct diffad_node {
     const diffad_value *out[DIFFAD_MAX_OUT];
     diffad_val          x[DIFFAD_MAX_IN], y[DIFFAD_MAX_OUT];
     const char         *scope;                       /* innermost named value at creation, for dumps; or NULL */
+    int32_t             pass;                        /* the gradient (diffad_graph_grad, from 1) that appended it; 0: none */
+    bool                has_gradient;                /* some gradient goes back through it */
 } diffad_node;
 
 static inline int64_t diffad_numel(const diffad_value *v) { return diffad_shape_count(&v->shape); }

@@ -82,6 +82,7 @@ static diffad_status add_step(diffad_plan *p, const diffad_node *n, const diffad
 {
     if (!diffad_grow(&p->step, p->n_steps, &p->cap_steps, sizeof *p->step))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
+    p->step_of[n->id]     = (int32_t)p->n_steps;
     p->step[p->n_steps++] = (plan_step){ .node = n->id, .way = way, .first = p->n_launches };
     return DIFFAD_OK;
 }
@@ -128,28 +129,45 @@ static diffad_status emit_alias(diffad_emit *e, const diffad_node *n)
     return DIFFAD_OK;
 }
 
-static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
+/* A step with its way and the layouts of its operands: as in the plan without recomputation, so that the same launches
+ * compute the same bits. */
+static diffad_status choose(diffad_emit *e, const diffad_node *n, plan_step **out)
 {
-    bool        in_blocked[DIFFAD_MAX_IN], out_blocked[DIFFAD_MAX_OUT];
-    diffad_emit e = { .plan = p, .caps = &p->dev->caps };
-    if (n->op->is_alias)
-        return emit_alias(&e, n);
-    const diffad_way *w = choose_way(&e, n);
+    diffad_plan      *p = e->plan;
+    bool              in[DIFFAD_MAX_IN], to[DIFFAD_MAX_OUT];
+    const plan_step  *as = p->model ? &p->model->step[p->model->step_of[p->remade.origin[n->id]]] : NULL;
+    const diffad_way *w = as ? as->way : choose_way(e, n);
     if (!w && p->next_way)
         return DIFFAD_ERR_UNSUPPORTED;
     if (!w)
         DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "%s (%s): no way fits %s", n->op->name, n->scope ? n->scope : "",
                     p->dev->caps.name);
-    choose_layout(&e, n, w, in_blocked, out_blocked);
     DIFFAD_TRY(add_step(p, n, w));
+    plan_step *s = *out = &p->step[p->n_steps - 1];
+    if (!as)
+        choose_layout(e, n, w, in, to);
+    for (int i = 0; i < n->n_in; i++)
+        s->in_blocked |= (uint16_t)((as ? as->in_blocked >> i & 1u : in[i]) << i);
+    for (int k = 0; k < n->op->n_out; k++)
+        s->out_blocked |= (uint8_t)((as ? as->out_blocked >> k & 1u : to[k]) << k);
+    return DIFFAD_OK;
+}
+
+static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
+{
+    plan_step  *s = NULL;
+    diffad_emit e = { .plan = p, .caps = &p->dev->caps };
+    if (n->op->is_alias)
+        return emit_alias(&e, n);
+    DIFFAD_TRY(choose(&e, n, &s));
     for (int i = 0; i < DIFFAD_MAX_IN; i++)
         e.in[i].mem = -1;
     for (int i = 0; i < n->n_in; i++)
         if (n->in[i])
-            DIFFAD_TRY(plan_operand_in(&e, n->in[i], in_blocked[i], &e.in[i]));
+            DIFFAD_TRY(plan_operand_in(&e, n->in[i], s->in_blocked >> i & 1u, &e.in[i]));
     for (int k = 0; k < n->op->n_out; k++)
-        DIFFAD_TRY(plan_operand_out(&e, n, k, out_blocked[k]));
-    DIFFAD_TRY(w->emit(&e, n));
+        DIFFAD_TRY(plan_operand_out(&e, n, k, s->out_blocked >> k & 1u));
+    DIFFAD_TRY(s->way->emit(&e, n));
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i])
             continue;
@@ -157,7 +175,7 @@ static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
         if (n->op->writes >> i & 1u)
             p->value[n->x[i].id].is_written = true;
     }
-    p->step[p->n_steps - 1].count = p->n_launches - p->step[p->n_steps - 1].first;
+    s->count = p->n_launches - s->first;
     return DIFFAD_OK;
 }
 
@@ -285,33 +303,57 @@ static char *forced_ways(const diffad_plan_options *o)
     return t.s;
 }
 
-diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *options,
-                                 diffad_plan **out)
+static diffad_plan *new_plan(recompute_result *r)
 {
-    DIFFAD_TRY(diffad_graph_status(g));
     diffad_plan *p = diffad_alloc(sizeof *p);
+    if (r && p)
+        p->remade = *r;
+    else if (r)
+        recompute_release(r);
+    if (r)
+        *r = (recompute_result){ .graph = NULL };
+    return p;
+}
+
+diffad_status plan_make(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *o, const diffad_plan *model,
+                        recompute_result *r, diffad_plan **out)
+{
+    diffad_plan *p = new_plan(r);
     if (!p)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
-    p->dev   = dev;
-    p->graph = g;
-    if (options)
-        p->options = *options;
+    p->dev     = dev;
+    p->graph   = g = p->remade.graph ? p->remade.graph : g;
+    p->model   = model;
+    p->options = *o;
     p->is_checked = plan_env_is_on("DIFFAD_CHECK");
     p->options.no_sharing = p->options.no_sharing || p->options.guard || p->is_checked;
     p->forced      = forced_ways(&p->options);
     p->next_way    = p->options.node_ways && *p->options.node_ways ? p->options.node_ways : NULL;
     p->value       = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->value);
     p->owned_value = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->owned_value);
+    p->step_of     = diffad_alloc_array((size_t)g->n_nodes + 1, sizeof *p->step_of);
     bool *live     = diffad_alloc_array((size_t)g->n_nodes + 1, sizeof *live);
-    diffad_status st = p->forced && p->value && p->owned_value && live ? build(p, live)
-                                                                       : diffad_fail(DIFFAD_ERR_MEMORY, "plan: no host "
-                                                                                                        "memory");
+    p->model_ways  = model ? diffad_plan_ways(model) : NULL;
+    diffad_status st = p->forced && p->value && p->owned_value && p->step_of && live && (!model || p->model_ways)
+                           ? build(p, live)
+                           : diffad_fail(DIFFAD_ERR_MEMORY, "plan: no host memory");
     diffad_release(live);
+    p->model = NULL;
     if (st == DIFFAD_OK)
         *out = p;
     else
         diffad_plan_destroy(p);
     return st;
+}
+
+diffad_status diffad_plan_create(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *options,
+                                 diffad_plan **out)
+{
+    const diffad_plan_options usual = { .max_bytes = 0 };
+    DIFFAD_TRY(diffad_graph_status(g));
+    if (options && options->max_bytes > 0)
+        return plan_fit(dev, g, options, out);
+    return plan_make(dev, g, options ? options : &usual, NULL, NULL, out);
 }
 
 void diffad_plan_destroy(diffad_plan *p)
@@ -329,8 +371,9 @@ void diffad_plan_destroy(diffad_plan *p)
         diffad_tensor_destroy(p->owned[i]);
     plan_release_packs(p);
     plan_release_blocks(p);
-    void *parts[] = { p->forced, p->value, p->mem,         p->launch, p->prologue,        p->pack, p->step,
-                      p->place,  p->owned, p->owned_value, p->frozen, p->frozen_prologue, p->event };
+    recompute_release(&p->remade);
+    void *parts[] = { p->forced,  p->model_ways, p->value, p->mem,         p->launch, p->prologue,        p->pack, p->step,
+                      p->step_of, p->place,      p->owned, p->owned_value, p->frozen, p->frozen_prologue, p->event };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         diffad_release(parts[i]);
     diffad_release(p);

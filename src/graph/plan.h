@@ -1,10 +1,11 @@
-/* plan.h (internal): a plan's inside. plan.c chooses ways and emits, memory.c lays out, exec.c runs, dump.c prints. */
+/* plan.h (internal): a plan's inside. plan.c chooses ways and emits, fit.c keeps within a number of bytes, memory.c lays out, exec.c runs, dump.c prints. */
 #ifndef DIFFAD_PLAN_INTERNAL_H
 #define DIFFAD_PLAN_INTERNAL_H
 
 #include "diffad/plan.h"
 #include "graph/emit.h"
 #include "graph/graph.h"
+#include "graph/recompute.h"
 #include "tensor/tensor.h"
 
 enum { PLAN_GUARD_BYTES = 256, PLAN_ALIGN = 256 };
@@ -42,14 +43,19 @@ typedef struct plan_pack {
 typedef struct plan_step {           /* a node's part of the launches */
     int32_t           node;
     const diffad_way *way;           /* NULL: alias */
+    uint16_t          in_blocked;    /* bit i: input i is read blocked */
+    uint8_t           out_blocked;
     int64_t           first, count;
 } plan_step;
 
 struct diffad_plan {
     diffad_device       *dev;
-    const diffad_graph  *graph;
+    const diffad_graph  *graph;                /* the caller's, or that of `remade` */
+    recompute_result     remade;               /* where values are made again; else graph NULL */
+    const diffad_plan   *model;                /* while emitting: the plan of the caller's graph, whose ways and layouts are taken */
     diffad_plan_options  options;
     char                *forced;               /* "op=way,..." from options and environment */
+    char                *model_ways;           /* diffad_plan_ways of the plan without recomputation; NULL: this is one */
 
     plan_value          *value;
     plan_mem            *mem;
@@ -62,6 +68,7 @@ struct diffad_plan {
     int64_t              n_packs, cap_packs;
     plan_step           *step;
     int64_t              n_steps, cap_steps;
+    int32_t             *step_of;              /* by node: its step; -1: dead */
     bool                 is_packing;
     const char          *next_way;             /* while emitting: rest of options.node_ways */
 
@@ -81,6 +88,12 @@ struct diffad_plan {
 
 /* Bytes of canary on each side of a memory object. */
 static inline int64_t plan_margin(const diffad_plan *p) { return p->options.guard ? PLAN_GUARD_BYTES : 0; }
+
+/* A plan of r->graph (taken, *r is empty afterwards) where each node does as its origin in `model` does; r NULL: of g. */
+diffad_status plan_make(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *o, const diffad_plan *model,
+                        recompute_result *r, diffad_plan **out);
+/* fit.c: a plan within options->max_bytes. */
+diffad_status plan_fit(diffad_device *dev, const diffad_graph *g, const diffad_plan_options *options, diffad_plan **out);
 
 diffad_status plan_new_mem(diffad_plan *p, plan_mem_kind kind, int64_t bytes, int element, int32_t value, int32_t *out);
 diffad_status plan_add_launch(diffad_plan *p, const diffad_launch *l);
