@@ -274,12 +274,16 @@ MATRIX(f16_dw_emit, conv2d_matrix_dw_emit, F16)
     { .name = "bf16", .fits = conv2d_matrix_fits, .emit = bf16, .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 },   \
     { .name = "f16", .fits = conv2d_matrix_fits, .emit = f16, .precision = DIFFAD_PRECISION_F16, .tol = 1e-3 }
 
+/* The transforms multiply by up to 8 and 1/24 and subtract: what float32 rounds grows tenfold, seen 2e-5 at most. */
+#define WINOGRAD_WAY { .name = "winograd", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_winograd_fits, \
+                       .emit = conv2d_winograd_emit, .tol = 4e-5 }
 static const diffad_way ways[] = {
     MATRIX_WAYS(tf32_emit, bf16_emit, f16_emit),
     { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_fits, .emit = conv2d_few_in_emit,
       .choose = plain_to_blocked },
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,
       .choose = blocked_to_plain },
+    WINOGRAD_WAY,
     { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .emit = conv2d_blocked_emit },
     { .name = "portable", .emit = conv2d_portable_emit, .is_portable = true },
     { .name = "im2col", .emit = conv2d_im2col_emit },
@@ -290,6 +294,7 @@ static const diffad_way dx_ways[] = {
       .choose = plain_to_blocked },
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,
       .choose = blocked_to_plain },
+    WINOGRAD_WAY,
     { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .emit = conv2d_blocked_emit },
     { .name = "portable", .emit = conv2d_portable_emit, .is_portable = true },
     { .name = "im2col", .emit = conv2d_im2col_dx_emit },
@@ -336,6 +341,10 @@ static const diffad_way dw_ways[] = {
     X(large_tiles,        2, 9, 16, 16, 256, 3, 16, 16, (1, 1, 1, 1, 1, 1), false)                 \
     X(deep,               1, 130, 4, 5, 24, 3, 4, 5, (1, 1, 1, 1, 1, 1), false)                    \
     X(deep_stride,        1, 65, 8, 8, 130, 3, 4, 4, (2, 1, 1, 1, 1, 1), false)                    \
+    X(winograd_odd,       2, 40, 9, 14, 50, 3, 9, 14, (1, 1, 1, 1, 1, 1), false)                   \
+    X(winograd_lopsided,  1, 33, 6, 7, 32, 3, 7, 8, (1, 1, 0, 3, 2, 1), false)                     \
+    X(winograd_chunks,    2, 32, 29, 44, 32, 3, 29, 44, (1, 1, 1, 1, 1, 1), true)                  \
+    X(winograd_deep,      1, 280, 8, 8, 32, 3, 8, 8, (1, 1, 1, 1, 1, 1), true)                     \
     X(bench_3x3,          1, 128, 32, 32, 64, 3, 32, 32, (1, 1, 1, 1, 1, 1), true)                 \
     X(bench_down,         1, 64, 32, 32, 64, 3, 16, 16, (2, 1, 0, 1, 0, 1), true)                  \
     X(bench_1x1,          1, 256, 16, 16, 256, 1, 16, 16, (1, 1, 0, 0, 0, 0), true)                \

@@ -35,7 +35,8 @@ typedef struct conv2d_phase {
 bool conv2d_phase_at(const diffad_node *n, int index, conv2d_phase *out);
 double conv2d_flops(const diffad_node *n);
 
-/* The ways: portable (conv2d_portable.c), tf32, bf16, f16 (conv2d_matrix.c), blocked (conv2d_blocked.c), few channels (conv2d_few.c), im2col
+/* The ways: portable (conv2d_portable.c), tf32, bf16, f16 (conv2d_matrix.c), blocked (conv2d_blocked.c), winograd
+ * (conv2d_winograd.c), few channels (conv2d_few.c), im2col
  * (conv2d_im2col.c). The first function of each pair serves conv2d and conv2d_dx. */
 diffad_status conv2d_portable_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n);
@@ -57,6 +58,9 @@ bool          conv2d_blocked_fits(const diffad_node *n, const diffad_caps *caps)
 diffad_status conv2d_blocked_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n);
 
+bool          conv2d_winograd_fits(const diffad_node *n, const diffad_caps *caps);
+diffad_status conv2d_winograd_emit(diffad_emit *e, const diffad_node *n);
+
 bool          conv2d_few_in_fits(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_few_in_emit(diffad_emit *e, const diffad_node *n);
 bool          conv2d_few_in_dw_fits(const diffad_node *n, const diffad_caps *caps);
@@ -72,6 +76,10 @@ diffad_status conv2d_im2col_dw_emit(diffad_emit *e, const diffad_node *n);
 
 /* Helpers (conv2d_blocked.c). */
 enum { CONV2D_LANES = 16 };
+
+/* Vectors of 16 output channels that lie beside each other in packed weights. */
+int64_t conv2d_vectors(int64_t channels);
+void conv2d_add_ints(diffad_launch *l, const int64_t *ints, size_t bytes);
 
 /* Packs w as [lane blocks][inner / inner_block][taps y][taps x][inner_block][16 vectors]; zero where a block is not
  * full. `by_output`: lanes run over output channels and `inner` over input channels, or the other way round. */

@@ -23,9 +23,9 @@ int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others)
 }
 
 /* Two vectors of channels where their number is even: fewer loads per product. */
-static int64_t vectors_of(int64_t channels) { return diffad_ceil_div(channels, CONV2D_LANES) % 2 == 0 ? 2 : 1; }
+int64_t conv2d_vectors(int64_t channels) { return diffad_ceil_div(channels, CONV2D_LANES) % 2 == 0 ? 2 : 1; }
 
-static void add_ints(diffad_launch *l, const int64_t *ints, size_t bytes)
+void conv2d_add_ints(diffad_launch *l, const int64_t *ints, size_t bytes)
 {
     for (size_t i = 0; i < bytes / sizeof *ints; i++)
         diffad_launch_int(l, ints[i]);
@@ -67,9 +67,9 @@ diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_pha
     const int64_t ints[] = { lanes, inner, lane_stride, inner_stride, inner_block, p->taps_y, p->taps_x, p->kw,
                              p->ky0, p->kx0, p->k_step };
     if (whole)
-        add_ints(&l, whole_ints, sizeof whole_ints);
+        conv2d_add_ints(&l, whole_ints, sizeof whole_ints);
     else
-        add_ints(&l, ints, sizeof ints);
+        conv2d_add_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     diffad_emit_pack_end(e);
     return DIFFAD_OK;
@@ -126,7 +126,7 @@ static bool works_by_rows(const conv2d_phase *p, int64_t pixels)
 
 static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_phase p)
 {
-    const int64_t vectors = vectors_of(p.out_c), pixels = 16 / vectors;
+    const int64_t vectors = conv2d_vectors(p.out_c), pixels = 16 / vectors;
     const int64_t in_blocks = diffad_ceil_div(p.in_c, CONV2D_LANES);
     int32_t       packed;
     flatten(&p);
@@ -149,7 +149,7 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_pha
     const int64_t ints[] = { in_blocks, p.in_h, p.in_w, diffad_ceil_div(p.out_c, CONV2D_LANES), p.out_c, p.rows,
                              p.cols, p.out_h, p.out_w, p.row0, p.col0, p.out_stride, p.taps_y, p.taps_x, p.stride,
                              p.dilation, p.top, p.left, group, run, segments, p.bias >= 0 };
-    add_ints(&l, ints, sizeof ints);
+    conv2d_add_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
 
@@ -188,16 +188,16 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
     const int64_t ints[] = { lanes, inner, p->inner_block, taps, p->by_output ? by_out : by_in,
                              p->by_output ? by_in : by_out, p->flipped };
     if (whole)
-        add_ints(&l, whole_ints, sizeof whole_ints);
+        conv2d_add_ints(&l, whole_ints, sizeof whole_ints);
     else
-        add_ints(&l, ints, sizeof ints);
+        conv2d_add_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
 
 diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
 {
     const conv2d_shape s = conv2d_shape_of(n);
-    const int64_t vectors = vectors_of(s.o), in_blocks = diffad_ceil_div(s.i, CONV2D_LANES);
+    const int64_t vectors = conv2d_vectors(s.o), in_blocks = diffad_ceil_div(s.i, CONV2D_LANES);
     const int64_t outs = diffad_ceil_div(s.o, CONV2D_LANES * vectors);
     const int64_t rows_each = diffad_ceil_div(PASS_PIXELS, s.ow) < s.oh ? diffad_ceil_div(PASS_PIXELS, s.ow) : s.oh;
     const int64_t passes = s.n * diffad_ceil_div(s.oh, rows_each);
@@ -223,7 +223,7 @@ diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
     }
     const int64_t ints[] = { in_blocks, s.h, s.w, diffad_ceil_div(s.o, CONV2D_LANES), s.oh, s.ow, s.kh, s.kw,
                              s.at.stride, s.at.dilation, s.at.top, s.at.left, rows_each, run, passes };
-    add_ints(&l, ints, sizeof ints);
+    conv2d_add_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     return direct ? DIFFAD_OK : conv2d_sum_partial(e, &s, &part);
 }

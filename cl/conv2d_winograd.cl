@@ -1,0 +1,178 @@
+/* conv2d_winograd.cl: 3x3 convolution without stride by Winograd's F(4x4,3x3) (Lavin and Gray, arXiv 1509.09308), maps in
+ * [N,C/16,H,W,16], for CPUs. A tile is 4x4 outputs and the 6x6 inputs under them; Y = A'((G w G') * (B' x B))A, where * is
+ * 36 products of matrices, [tiles, in] by [in, out].
+ * V holds the transformed inputs of a chunk of tiles: [36][groups of P tiles][I/16][P][16]. Weights come packed as for
+ * conv2d_blocked.cl and are transformed where they are used, row by row of the 6x6: kept, they would take four times the
+ * memory of w. */
+#ifndef P
+#define P 6
+#endif
+#ifndef W_LANES
+#define W_LANES 32        /* output channels beside each other in the packed weights */
+#endif
+#ifndef DEPTH
+#define DEPTH 16          /* blocks of input channels whose weights lie transformed in the cache */
+#endif
+#ifndef GROUPS
+#define GROUPS 16         /* most groups of tiles in a chunk */
+#endif
+#define LANES  16
+#define TILES  (GROUPS * P)
+#define UNROLL __attribute__((opencl_unroll_hint))
+
+
+/* o = B' d along one axis. */
+#define INPUT(o, d)                                                                        \
+    {                                                                                      \
+        const float16 even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];                 \
+        const float16 far = d[4] - d[2], near = 2.0f * (d[3] - d[1]);                      \
+        o[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];                                           \
+        o[1] = even + odd;                                                                 \
+        o[2] = even - odd;                                                                 \
+        o[3] = far + near;                                                                 \
+        o[4] = far - near;                                                                 \
+        o[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];                                           \
+    }
+
+/* o = A' m along one axis. */
+#define OUTPUT(o, m)                                                                       \
+    {                                                                                      \
+        const float16 s12 = m[1] + m[2], d12 = m[1] - m[2];                                \
+        const float16 s34 = m[3] + m[4], d34 = m[3] - m[4];                                \
+        o[0] = m[0] + s12 + s34;                                                           \
+        o[1] = d12 + 2.0f * d34;                                                           \
+        o[2] = s12 + 4.0f * s34;                                                           \
+        o[3] = d12 + 8.0f * d34 + m[5];                                                    \
+    }
+
+/* One work-item transforms P tiles of all input channels; `first` is the chunk's first tile, of all samples' tiles. */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void conv2d_winograd_input(__global const float *x, ulong x_off, __global float *v, ulong v_off, int in_blocks, int H,
+                           int W, int tiles_x, int tiles_each, int first, int tiles, int groups_each, int top, int left)
+{
+    const int    group = (int)get_global_id(0) % groups_each, chunk = (int)get_global_id(0) / groups_each;
+    const size_t plane = (size_t)H * W * LANES, point = (size_t)groups_each * in_blocks * P * LANES;
+    __global float *to = v + v_off + chunk * 36 * point + (size_t)group * in_blocks * P * LANES;
+    for (int p = 0; p < P; p++) {
+        const int t = first + (chunk * groups_each + group) * P + p;
+        if (t >= tiles)
+            return;
+        const int n = t / tiles_each, y0 = t % tiles_each / tiles_x * 4 - top, x0 = t % tiles_each % tiles_x * 4 - left;
+        const int is_whole = y0 >= 0 && y0 + 6 <= H && x0 >= 0 && x0 + 6 <= W;
+        for (int ib = 0; ib < in_blocks; ib++) {
+            __global const float *map = x + x_off + ((size_t)n * in_blocks + ib) * plane;
+            float16 rows[6][6];
+            UNROLL for (int i = 0; i < 6; i++) {
+                float16 d[6];
+                UNROLL for (int j = 0; j < 6; j++) {
+                    const int iy = y0 + i, ix = x0 + j;
+                    d[j] = is_whole || (iy >= 0 && iy < H && ix >= 0 && ix < W)
+                         ? vload16(0, map + ((long)iy * W + ix) * LANES) : (float16)(0.0f);
+                }
+                INPUT(rows[i], d)
+            }
+            UNROLL for (int j = 0; j < 6; j++) {
+                float16 d[6], o[6];
+                UNROLL for (int i = 0; i < 6; i++)
+                    d[i] = rows[i][j];
+                INPUT(o, d)
+                UNROLL for (int i = 0; i < 6; i++)
+                    vstore16(o[i], 0, to + (i * 6 + j) * point + (ib * P + p) * LANES);
+            }
+        }
+    }
+}
+
+/* u[6][DEPTH * 16][16] = row i of G w G', input blocks from .. to. */
+#define TRANSFORM_WEIGHTS(i)                                                               \
+    for (int c = 0; c < (to - from) * LANES; c++) {                                        \
+        __global const float *at = wo + (size_t)((from + c / LANES) * 9 * LANES + c % LANES) * W_LANES;      \
+        float16 a[3];                                                                      \
+        UNROLL for (int k = 0; k < 3; k++)                                                 \
+            a[k] = g0 * vload16(0, at + k * LANES * W_LANES) +                             \
+                   g1 * vload16(0, at + (3 + k) * LANES * W_LANES) +                       \
+                   g2 * vload16(0, at + (6 + k) * LANES * W_LANES);                        \
+        const float16 even = (a[0] + a[2]) * (-1.0f / 6), odd = a[1] * (1.0f / 6);         \
+        const float16 far = a[0] * (1.0f / 24) + a[2] * (1.0f / 6), near = a[1] * (1.0f / 12);               \
+        vstore16(a[0] * 0.25f, c, u);                                                      \
+        vstore16(even - odd, c, u + 1 * DEPTH * LANES * LANES);                            \
+        vstore16(even + odd, c, u + 2 * DEPTH * LANES * LANES);                            \
+        vstore16(far + near, c, u + 3 * DEPTH * LANES * LANES);                            \
+        vstore16(far - near, c, u + 4 * DEPTH * LANES * LANES);                            \
+        vstore16(a[2], c, u + 5 * DEPTH * LANES * LANES);                                  \
+    }
+
+__constant float G[6][3] = { { 0.25f, 0.0f, 0.0f }, { -1.0f / 6, -1.0f / 6, -1.0f / 6 },
+                             { -1.0f / 6, 1.0f / 6, -1.0f / 6 }, { 1.0f / 24, 1.0f / 12, 1.0f / 6 },
+                             { 1.0f / 24, -1.0f / 12, 1.0f / 6 }, { 0.0f, 0.0f, 1.0f } };
+
+/* One work-item computes 16 output channels of one chunk of tiles. */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void conv2d_winograd(__global const float *v, ulong v_off, __global const float *w, ulong w_off,
+                     __global const float *b, ulong b_off, __global float *y, ulong y_off, int in_blocks,
+                     int out_blocks, int O, int YH, int YW, int tiles_x, int tiles_each, int first, int tiles,
+                     int groups_each, int has_bias)
+{
+    __local float u[6 * DEPTH * LANES * LANES], m[6 * TILES * LANES], z[24 * TILES * LANES];
+    const int    ob = (int)get_global_id(0), chunk = (int)get_global_id(1), first_tile = first + chunk * groups_each * P;
+    const int    groups = min(groups_each, (tiles - first_tile + P - 1) / P);
+    const size_t point = (size_t)groups_each * in_blocks * P * LANES;
+    __global const float *wo = w + w_off + (size_t)(ob * LANES / W_LANES) * in_blocks * 9 * LANES * W_LANES +
+                               ob * LANES % W_LANES;
+    for (int i = 0; i < 6; i++) {
+        const float g0 = G[i][0], g1 = G[i][1], g2 = G[i][2];
+        for (int from = 0; from < in_blocks; from += DEPTH) {
+            const int to = min(from + DEPTH, in_blocks);
+            TRANSFORM_WEIGHTS(i)
+            for (int j = 0; j < 6; j++) {
+                __global const float *vj = v + v_off + (chunk * 36 + i * 6 + j) * point;
+                for (int g = 0; g < groups; g++) {
+                    __global const float *vg = vj + (size_t)(g * in_blocks + from) * P * LANES;
+                    __local const float  *uj = u + j * DEPTH * LANES * LANES;
+                    __local float        *mg = m + (j * GROUPS + g) * P * LANES;
+                    float16 sum[P];
+                    UNROLL for (int p = 0; p < P; p++)
+                        sum[p] = (float16)(0.0f);
+                    for (int ib = from; ib < to; ib++, vg += P * LANES)
+                        __attribute__((opencl_unroll_hint(4)))
+                        for (int k = 0; k < LANES; k++, uj += LANES) {
+                            const float16 wk = vload16(0, uj);
+                            UNROLL for (int p = 0; p < P; p++)
+                                sum[p] = wk * (float16)(vg[p * LANES + k]) + sum[p];
+                        }
+                    UNROLL for (int p = 0; p < P; p++)
+                        vstore16(from == 0 ? sum[p] : sum[p] + vload16(p, mg), p, mg);
+                }
+            }
+        }
+        for (int t = 0; t < groups * P; t++) {
+            float16 d[6], o[4];
+            UNROLL for (int j = 0; j < 6; j++)
+                d[j] = vload16(j * TILES + t, m);
+            OUTPUT(o, d)
+            UNROLL for (int j = 0; j < 4; j++)
+                vstore16(o[j], (i * TILES + t) * 4 + j, z);
+        }
+    }
+    float bias[LANES];
+    for (int k = 0; k < LANES; k++)
+        bias[k] = has_bias && ob * LANES + k < O ? b[b_off + ob * LANES + k] : 0.0f;
+    for (int t = 0; t < min(groups * P, tiles - first_tile); t++) {
+        const int n = (first_tile + t) / tiles_each, at = (first_tile + t) % tiles_each;
+        const int y0 = at / tiles_x * 4, x0 = at % tiles_x * 4;
+        __global float *map = y + y_off + ((size_t)n * out_blocks + ob) * YH * YW * LANES;
+        float16 rows[4][4];
+        UNROLL for (int j = 0; j < 4; j++) {
+            float16 d[6], o[4];
+            UNROLL for (int i = 0; i < 6; i++)
+                d[i] = vload16((i * TILES + t) * 4 + j, z);
+            OUTPUT(o, d)
+            UNROLL for (int r = 0; r < 4; r++)
+                rows[r][j] = o[r] + vload16(0, bias);
+        }
+        UNROLL for (int r = 0; r < 4; r++)
+            UNROLL for (int j = 0; j < 4; j++)
+                if (y0 + r < YH && x0 + j < YW)
+                    vstore16(rows[r][j], (size_t)(y0 + r) * YW + x0 + j, map);
+    }
+}

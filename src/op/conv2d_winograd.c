@@ -1,0 +1,113 @@
+/* conv2d_winograd.c: 3x3 convolutions without stride, and their gradient with respect to the input, by Winograd's
+ * F(4x4,3x3) on channel-blocked maps, for CPUs: a quarter of the products of the direct way. Kernels:
+ * cl/conv2d_winograd.cl. Tiles are taken one after the other through all samples, in chunks: a chunk's transformed inputs
+ * are made by one launch and multiplied by the next while they are in the cache that the cores share. */
+#include "op/conv2d.h"
+
+enum {
+    SIDE          = 4,          /* outputs of a tile along an axis */
+    POINTS        = 36,         /* products per tile and pair of channels */
+    GROUPS        = 16,         /* most groups of tiles in a chunk */
+    DEPTH         = 16,         /* blocks of input channels whose transformed weights stay in the second-level cache */
+    SCRATCH_BYTES = 12 << 20    /* transformed inputs made at a time */
+};
+
+/* Tiles that are multiplied at once: as many sums as there are vector registers, but for a few. */
+static int64_t tiles_at_once(const diffad_caps *caps) { return caps->native_float >= 16 ? 12 : 6; }
+
+/* Of the kernel: weights, sums of products, half-way results of a chunk. */
+static int64_t local_bytes(const diffad_caps *caps)
+{
+    const int64_t tiles = GROUPS * tiles_at_once(caps);
+    return 4 * CONV2D_LANES * (6 * DEPTH * CONV2D_LANES + 6 * tiles + 24 * tiles);
+}
+
+bool conv2d_winograd_fits(const diffad_node *n, const diffad_caps *caps)
+{
+    const conv2d_shape s = conv2d_shape_of(n);
+    return conv2d_blocked_fits(n, caps) && (int64_t)caps->local_mem >= local_bytes(caps) && s.kh == 3 && s.kw == 3 &&
+           s.at.stride == 1 && s.at.dilation == 1 && s.i >= 2 * CONV2D_LANES && s.o >= 2 * CONV2D_LANES &&
+           s.oh * s.ow >= SIDE * SIDE;
+}
+
+typedef struct walk {
+    conv2d_phase p;
+    int64_t      at_once, in_blocks, out_blocks, vectors;
+    int64_t      tiles_x, tiles_each, tiles, groups, chunk;      /* tiles of a row, a sample, all; of a chunk */
+    int64_t      per_launch, chunks;                             /* chunks */
+} walk;
+
+static walk walk_of(const diffad_emit *e, const conv2d_phase *p)
+{
+    walk k = { .p = *p, .at_once = tiles_at_once(e->caps), .in_blocks = diffad_ceil_div(p->in_c, CONV2D_LANES),
+               .out_blocks = diffad_ceil_div(p->out_c, CONV2D_LANES), .tiles_x = diffad_ceil_div(p->cols, SIDE) };
+    k.vectors    = conv2d_vectors(p->out_c);
+    k.tiles_each = k.tiles_x * diffad_ceil_div(p->rows, SIDE);
+    k.tiles      = k.tiles_each * p->n;
+    k.groups     = diffad_ceil_div(k.tiles, k.at_once);
+    k.groups     = k.groups < GROUPS ? k.groups : GROUPS;
+    k.chunk      = k.groups * k.at_once;
+    k.chunks     = diffad_ceil_div(k.tiles, k.chunk);
+    k.per_launch = SCRATCH_BYTES / (k.chunk * k.in_blocks * CONV2D_LANES * POINTS * 4);
+    k.per_launch = k.per_launch < 1 ? 1 : k.per_launch > k.chunks ? k.chunks : k.per_launch;
+    return k;
+}
+
+static diffad_launch launch_of(const walk *k, const char *kernel)
+{
+    diffad_launch l = diffad_launch_make("conv2d_winograd", kernel, 1, 1);
+    diffad_launch_def(&l, "P", k->at_once);
+    diffad_launch_def(&l, "W_LANES", CONV2D_LANES * k->vectors);
+    diffad_launch_def(&l, "DEPTH", DEPTH);
+    diffad_launch_def(&l, "GROUPS", GROUPS);
+    return l;
+}
+
+static diffad_status emit_input(diffad_emit *e, const walk *k, int64_t first, int64_t chunks, int32_t v)
+{
+    const conv2d_phase *p = &k->p;
+    diffad_launch       l = launch_of(k, "conv2d_winograd_input");
+    diffad_launch_items(&l, chunks * k->groups, 1, 1);
+    diffad_emit_in(&l, e, p->input);
+    diffad_launch_mem(&l, v, 0, DIFFAD_WRITE);
+    const int64_t ints[] = { k->in_blocks, p->in_h, p->in_w, k->tiles_x, k->tiles_each, first * k->chunk, k->tiles,
+                             k->groups, p->top, p->left };
+    conv2d_add_ints(&l, ints, sizeof ints);
+    return diffad_emit_launch(e, &l);
+}
+
+static diffad_status emit_products(diffad_emit *e, const walk *k, int64_t first, int64_t chunks, int32_t v,
+                                   int32_t packed)
+{
+    const conv2d_phase *p = &k->p;
+    diffad_launch       l = launch_of(k, "conv2d_winograd");
+    diffad_launch_items(&l, k->out_blocks, chunks, 1);
+    diffad_launch_local(&l, local_bytes(e->caps));
+    diffad_launch_mem(&l, v, 0, DIFFAD_READ);
+    diffad_launch_mem(&l, packed, 0, DIFFAD_READ);
+    if (p->bias >= 0)
+        diffad_emit_in(&l, e, p->bias);
+    else
+        diffad_launch_mem(&l, packed, 0, DIFFAD_READ);      /* in its place, not read */
+    diffad_emit_out_updated(&l, e, 0);
+    const int64_t ints[] = { k->in_blocks, k->out_blocks, p->out_c, p->out_h, p->out_w, k->tiles_x, k->tiles_each,
+                             first * k->chunk, k->tiles, k->groups, p->bias >= 0 };
+    conv2d_add_ints(&l, ints, sizeof ints);
+    return diffad_emit_launch(e, &l);
+}
+
+diffad_status conv2d_winograd_emit(diffad_emit *e, const diffad_node *n)
+{
+    conv2d_phase p;
+    int32_t      packed, v;
+    conv2d_phase_at(n, 0, &p);
+    const walk k = walk_of(e, &p);
+    DIFFAD_TRY(conv2d_pack(e, n, &p, true, k.vectors, CONV2D_LANES, &packed));
+    DIFFAD_TRY(diffad_emit_scratch(e, k.per_launch * k.chunk * k.in_blocks * CONV2D_LANES * POINTS, 4, &v));
+    for (int64_t first = 0; first < k.chunks; first += k.per_launch) {
+        const int64_t chunks = k.chunks - first < k.per_launch ? k.chunks - first : k.per_launch;
+        DIFFAD_TRY(emit_input(e, &k, first, chunks, v));
+        DIFFAD_TRY(emit_products(e, &k, first, chunks, v, packed));
+    }
+    return DIFFAD_OK;
+}
