@@ -165,7 +165,7 @@ static void stage_words(const diffad_cell *k, char *out, size_t bytes)
 
 static double remaining(const diffad_cell *k)
 {
-    double seconds = 0;
+    double seconds = k->state == DIFFAD_CELL_DONE ? 0 : k->eval_seconds;
     for (int i = 0; k->state != DIFFAD_CELL_DONE && i < k->stages; i++)
         seconds += k->stage[i].is_done || k->stage[i].from ? 0 : k->stage[i].seconds;
     return seconds;
@@ -173,7 +173,7 @@ static double remaining(const diffad_cell *k)
 
 static void print_plan(const cli *c, const diffad_reproduce_plan *p, const char *out)
 {
-    char words[512], time[16], memory[24];
+    char words[512], time[3][16], memory[24];
     cli_note(c, "%d runs, %d of them finished -> %s", p->wanted, p->finished, out);
     for (int i = 0; i < p->count; i++) {
         const diffad_cell *k = p->cell[i];
@@ -181,11 +181,12 @@ static void print_plan(const cli *c, const diffad_reproduce_plan *p, const char 
             continue;
         stage_words(k, words, sizeof words);
         cli_note(c, "  %s: %s: %s%s", k->folder, words, k->state == DIFFAD_CELL_DONE ? "finished" : "about ",
-                 k->state == DIFFAD_CELL_DONE ? "" : diffad_duration_text(remaining(k), time, sizeof time));
+                 k->state == DIFFAD_CELL_DONE ? "" : diffad_duration_text(remaining(k), time[0], sizeof time[0]));
     }
     if (p->finished < p->wanted)
-        cli_note(c, "  training about %s in all, %s of device memory; evaluations come on top", diffad_duration_text(p->seconds, time, sizeof time),
-                 cli_bytes_text((double)p->bytes, memory, sizeof memory));
+        cli_note(c, "  about %s in all: training %s, evaluations %s; %s of device memory",
+                 diffad_duration_text(p->seconds + p->eval_seconds, time[0], sizeof time[0]), diffad_duration_text(p->seconds, time[1], sizeof time[1]),
+                 diffad_duration_text(p->eval_seconds, time[2], sizeof time[2]), cli_bytes_text((double)p->bytes, memory, sizeof memory));
 }
 
 static void plan_json(cli_json *j, const diffad_reproduce_plan *p)
@@ -212,6 +213,7 @@ static void plan_json(cli_json *j, const diffad_reproduce_plan *p)
             cli_json_close(j, '}');
         }
         cli_json_close(j, ']');
+        cli_json_real(j, "eval_seconds", k->state == DIFFAD_CELL_DONE ? 0 : k->eval_seconds, 6);
         cli_json_close(j, '}');
     }
     cli_json_close(j, ']');

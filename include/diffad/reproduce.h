@@ -46,6 +46,7 @@ typedef struct diffad_cell {
     const char       *error;
     diffad_cell_stage stage[DIFFAD_TRAIN_STAGES];
     int               stages;
+    double            eval_seconds;  /* of the evaluations that remain, estimated */
 } diffad_cell;
 
 typedef struct diffad_reproduce_progress {
@@ -84,7 +85,7 @@ DIFFAD_API void          diffad_reproduce_close(diffad_reproduce *r);
 typedef struct diffad_reproduce_plan {
     const diffad_cell *const *cell;          /* wanted ones in the order of running, and kept ones */
     int    count, wanted, finished;          /* finished: of the wanted */
-    double seconds;                          /* of the training that remains, estimated; evaluations come on top */
+    double seconds, eval_seconds;            /* of the training and the evaluations that remain, estimated */
     size_t bytes;                            /* of device memory, of the largest stage that remains */
 } diffad_reproduce_plan;
 /* Lives with r, and follows what it does. */

@@ -31,7 +31,7 @@ static diffad_shape picture_shape(const diffad_desc *d)
 /* softmax(logits)[:,1] */
 static void add_map(diffad_graph *g, diffad_val logits) { diffad_output(g, "map", diffad_slice(g, diffad_softmax(g, logits, 1), 1, 1)); }
 
-static diffad_status build_segment(diffad_detector *d)
+static diffad_status build_segment(diffad_detector *d, const diffad_plan_options *options)
 {
     const diffad_desc *desc = &d->run.desc;
     const diffad_shape picture = picture_shape(desc);
@@ -49,7 +49,7 @@ static diffad_status build_segment(diffad_detector *d)
         const diffad_val in[] = { rec, l->mix ? diffad_bound(g, "mix", DIFFAD_F32, picture, &l->mix) : x, x };
         add_map(g, diffad_discriminator(&nn, diffad_concat(g, l->mix ? 3 : 2, in), desc->segmenter.base_channels));
     }
-    return diffad_plan_create(d->run.dev, g, &plan_options, &d->segment.plan);
+    return diffad_plan_create(d->run.dev, g, options, &d->segment.plan);
 }
 
 static diffad_status allocate_host(diffad_detector *d)
@@ -85,7 +85,7 @@ static diffad_status finish(diffad_detector *d, const diffad_detector_options *o
         DIFFAD_TRY(diffad_ddim_rows(&d->latent->schedule, d->info.steps, 0, desc->start_time, &rows, &n));      /* refuses early */
         diffad_release(rows);
     }
-    DIFFAD_TRY(build_segment(d));
+    DIFFAD_TRY(build_segment(d, &plan_options));
     DIFFAD_TRY(allocate_host(d));
     if (d->latent) {
         diffad_latent_noise(d->latent, o->seed, DIFFAD_RNG_SAMPLER, 0, 0, 1, d->noise);
@@ -241,6 +241,35 @@ void diffad_detector_close(diffad_detector *d)
     diffad_release(d->reconstruction);
     diffad_release(d->map);
     diffad_release(d);
+}
+
+static diffad_status add_cost(diffad_detector *d, const train_rates *r, detector_cost *out)
+{
+    static const diffad_plan_options sizes = { .keeps_packed_only = true, .sizes_only = true };
+    DIFFAD_TRY(run_open_params(&d->run));
+    DIFFAD_TRY(run_shape_lists(&d->run));
+    if (d->run.desc.kind == DESC_KIND_DIFFAD) {
+        DIFFAD_TRY(diffad_latent_create(d->run.dev, &d->run.desc, 1, d->run.autoencoder, d->run.unet, 1, &sizes, &d->latent));
+        out->once += diffad_plan_seconds(d->latent->encode.plan, r->flops, r->bytes) + diffad_plan_seconds(d->latent->decode.plan, r->flops, r->bytes);
+        out->step += diffad_plan_seconds(d->latent->denoise.plan, r->flops, r->bytes);
+    }
+    DIFFAD_TRY(build_segment(d, &sizes));
+    out->once += diffad_plan_seconds(d->segment.plan, r->flops, r->bytes);
+    return DIFFAD_OK;
+}
+
+diffad_status detector_cost_of(diffad_device *dev, const diffad_desc *desc, const train_rates *rates, detector_cost *out)
+{
+    detector_cost    cost = { 0 };
+    diffad_detector *d = make(dev);
+    if (!d)
+        return DIFFAD_ERR_MEMORY;
+    d->run.desc = *desc;
+    const diffad_status st = add_cost(d, rates, &cost);
+    diffad_detector_close(d);
+    if (st == DIFFAD_OK)
+        *out = cost;
+    return st;
 }
 
 const char *diffad_detector_folder(const diffad_detector *d) { return d->run.folder; }

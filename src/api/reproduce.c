@@ -188,7 +188,6 @@ static diffad_status evaluate(walk *w, int steps)
 /* Table 5's time where no evaluation took its number of steps, or had a single image. */
 static diffad_status time_pictures(walk *w)
 {
-    enum { PICTURES = 20 };
     diffad_detector *d = NULL;
     diffad_dataset  *data = NULL;
     const diffad_detector_options how = { .steps = GRID_TIMED_STEPS, .seed = w->c->pub.seed };
@@ -198,7 +197,7 @@ static diffad_status time_pictures(walk *w)
     diffad_status    st = diffad_dataset_open(t.data, t.class_name, &data);
     if (st == DIFFAD_OK)
         st = diffad_detector_open(w->r->dev, w->folder, &how, &d);
-    for (int i = 0; st == DIFFAD_OK && i <= PICTURES; i++) {      /* the first one builds kernels */
+    for (int i = 0; st == DIFFAD_OK && i <= GRID_TIMED_PICTURES; i++) {      /* the first one builds kernels */
         const int        tests = diffad_dataset_test_count(data);
         const diffad_item *item = tests ? diffad_dataset_test(data, i % tests) : diffad_dataset_train(data, 0);
         diffad_detection one;

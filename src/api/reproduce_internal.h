@@ -2,6 +2,7 @@
 #ifndef DIFFAD_REPRODUCE_INTERNAL_H
 #define DIFFAD_REPRODUCE_INTERNAL_H
 
+#include "api/evaluate_internal.h"
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/file.h"
@@ -9,7 +10,7 @@
 #include "diffad/reproduce.h"
 #include "train/run.h"
 
-enum { GRID_TIMED_STEPS = 5 };      /* of the paper's Table 5 */
+enum { GRID_TIMED_STEPS = 5, GRID_TIMED_PICTURES = 20 };      /* for the paper's Table 5; a first picture builds kernels */
 
 typedef struct grid_eval {
     int                     steps;
@@ -29,11 +30,12 @@ typedef struct grid_cell {
     grid_eval         *eval;
     int64_t            evals, eval_capacity;
     double             timed;                      /* seconds a picture at GRID_TIMED_STEPS; NaN: not measured */
+    detector_cost      cost;                       /* of a picture, estimated; zeros: not asked for */
     const char        *words;                      /* its stages; made for the tables */
 } grid_cell;
 
-/* A class: the fingerprint of its data, how it is opened, and how many training pictures it has. */
-typedef struct grid_class { const char *name; char data[17]; const char *open_as; int pictures; } grid_class;
+/* A class: the fingerprint of its data, how it is opened, and how many pictures it has for training and evaluation. */
+typedef struct grid_class { const char *name; char data[17]; const char *open_as; int pictures, tests; } grid_class;
 
 struct diffad_reproduce {
     diffad_device            *dev;
@@ -71,7 +73,12 @@ const grid_eval *grid_find_eval(const grid_cell *c, int steps);
 char            *grid_folder(const diffad_reproduce *r, const grid_cell *c);
 const int       *grid_eval_steps(const diffad_reproduce *r, int *count);
 grid_cell       *grid_add_cell(diffad_reproduce *r);       /* NULL: memory */
-void             grid_count(diffad_reproduce *r);          /* fills the plan's numbers */
+
+/* ---- reproduce_estimate.c ---- */
+
+/* Seconds and bytes of what wanted cells have to do. */
+diffad_status grid_estimate(diffad_reproduce *r);
+void          grid_count(diffad_reproduce *r);          /* fills the plan's numbers */
 
 /* ---- reproduce_record.c ---- */
 

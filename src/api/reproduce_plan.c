@@ -1,4 +1,4 @@
-/* reproduce_plan.c: which runs a grid has, what they share, and what they will take. */
+/* reproduce_plan.c: which runs a grid has, and what they share. */
 #include "api/reproduce_internal.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -45,6 +45,7 @@ static diffad_status add_class(diffad_reproduce *r, const char *open_as)
     grid_class    c  = { .name = diffad_arena_strdup(&r->arena, diffad_dataset_class(d)) };
     diffad_status st = diffad_dataset_fingerprint(d, c.data);
     c.pictures = diffad_dataset_train_count(d);
+    c.tests    = diffad_dataset_is_plain(d) ? diffad_dataset_holdout_count(d) : diffad_dataset_test_count(d);
     diffad_dataset_close(d);
     c.open_as = open_as ? diffad_arena_strdup(&r->arena, open_as) : NULL;
     for (int64_t i = 0; st == DIFFAD_OK && c.name && i < r->classes; i++)
@@ -359,77 +360,6 @@ static void plan_stages(diffad_reproduce *r, grid_cell *c)
     }
 }
 
-/* ---- estimates ---- */
-
-/* Runs of one description take the same. */
-static bool copy_estimate(const diffad_reproduce *r, grid_cell *c, const bool *is_told)
-{
-    for (int64_t k = 0; r->cell[k] != c; k++)
-        if (is_told[k] && strcmp(r->cell[k]->description, c->description) == 0) {
-            for (int i = 0; i < c->pub.stages; i++)
-                if (!c->pub.stage[i].is_done) {
-                    c->pub.stage[i].seconds = r->cell[k]->pub.stage[i].seconds;
-                    c->pub.stage[i].bytes   = r->cell[k]->pub.stage[i].bytes;
-                }
-            return true;
-        }
-    return false;
-}
-
-static diffad_status estimate(diffad_reproduce *r, grid_cell *c)
-{
-    diffad_train_estimate      e[DIFFAD_TRAIN_STAGES];
-    int                        n;
-    const diffad_train_options o = grid_train_options(r, c, "");
-    DIFFAD_TRY(diffad_train_estimates(r->dev, &o, e, &n));
-    for (int i = 0; i < n && i < c->pub.stages; i++)
-        if (!c->pub.stage[i].is_done) {
-            c->pub.stage[i].seconds = e[i].seconds;
-            c->pub.stage[i].bytes   = e[i].bytes;
-        }
-    return DIFFAD_OK;
-}
-
-static bool has_work(const grid_cell *c)
-{
-    bool all = true;
-    for (int i = 0; i < c->pub.stages; i++)
-        all = all && c->pub.stage[i].is_done;
-    return c->pub.is_wanted && c->pub.state != DIFFAD_CELL_DONE && !all;
-}
-
-static diffad_status estimate_all(diffad_reproduce *r)
-{
-    bool         *is_told = diffad_alloc((size_t)r->cells + 1);
-    diffad_status st = is_told ? DIFFAD_OK : no_memory();
-    for (int64_t k = 0; st == DIFFAD_OK && k < r->cells; k++)
-        if (has_work(r->cell[k]) && !copy_estimate(r, r->cell[k], is_told)) {
-            st = estimate(r, r->cell[k]);
-            /* Only a cell without finished stages holds the estimates of all of them. */
-            is_told[k] = !r->cell[k]->pub.stage[0].is_done;
-        }
-    diffad_release(is_told);
-    return st;
-}
-
-void grid_count(diffad_reproduce *r)
-{
-    diffad_reproduce_plan *p = &r->plan;
-    p->wanted = p->finished = 0;
-    p->seconds = 0;
-    p->bytes   = 0;
-    for (int64_t k = 0; k < r->cells; k++) {
-        const grid_cell *c = r->cell[k];
-        p->wanted += c->pub.is_wanted;
-        p->finished += c->pub.is_wanted && c->pub.state == DIFFAD_CELL_DONE;
-        for (int i = 0; has_work(c) && i < c->pub.stages; i++)
-            if (!c->pub.stage[i].is_done && !c->pub.stage[i].from) {
-                p->seconds += c->pub.stage[i].seconds;
-                p->bytes = c->pub.stage[i].bytes > p->bytes ? c->pub.stage[i].bytes : p->bytes;
-            }
-    }
-}
-
 diffad_status grid_make(diffad_reproduce *r)
 {
     DIFFAD_TRY(fingerprint_inputs(r));
@@ -449,7 +379,7 @@ diffad_status grid_make(diffad_reproduce *r)
             plan_stages(r, r->cell[k]);
     r->plan.cell  = list;
     r->plan.count = (int)r->cells;
-    DIFFAD_TRY(estimate_all(r));
+    DIFFAD_TRY(grid_estimate(r));
     grid_count(r);
     return DIFFAD_OK;
 }

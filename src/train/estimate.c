@@ -9,8 +9,6 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct rates { double flops, bytes; } rates;      /* a second */
-
 /* ---- probes: what the device reaches in the ways that plans choose ---- */
 
 static diffad_status time_plan(diffad_device *dev, diffad_plan *p, double *seconds)
@@ -65,7 +63,7 @@ static diffad_status probe(diffad_device *dev, void (*build)(diffad_graph *g), d
     return st;
 }
 
-static diffad_status measure_rates(diffad_device *dev, rates *r)
+diffad_status train_measure_rates(diffad_device *dev, train_rates *r)
 {
     double unused;
     DIFFAD_TRY(probe(dev, probe_convolution, &r->flops, &unused));
@@ -85,7 +83,7 @@ static void hold(holding *h, const diffad_plan *p)
     h->fixed += diffad_plan_fixed_bytes(p);
 }
 
-static diffad_status add_road(train_job *j, int phase, bool is_last, const rates *r, holding *h, double *seconds)
+static diffad_status add_road(train_job *j, int phase, bool is_last, const train_rates *r, holding *h, double *seconds)
 {
     diffad_road   road = { NULL, NULL };
     diffad_status st = diffad_graph_create(&road.graph);
@@ -102,7 +100,7 @@ static diffad_status add_road(train_job *j, int phase, bool is_last, const rates
 }
 
 /* The pictures that the segmenter learns from, made by the frozen networks. */
-static diffad_status add_pictures(train_job *j, const rates *r, holding *h, double *seconds)
+static diffad_status add_pictures(train_job *j, const train_rates *r, holding *h, double *seconds)
 {
     train_run     *run = j->run;
     const int      batch = train_picture_batch(j->recipe);
@@ -146,7 +144,7 @@ static size_t frozen_bytes(const train_run *r, const train_stage *s)
     return (size_t)values * sizeof(float) + (r->lpips ? (size_t)diffad_params_elements(r->lpips, false) * sizeof(float) : 0);
 }
 
-static diffad_status estimate_stage(train_run *r, const train_stage *s, const rates *rate, diffad_train_estimate *out)
+static diffad_status estimate_stage(train_run *r, const train_stage *s, const train_rates *rate, diffad_train_estimate *out)
 {
     train_job j = { .run = r, .stage = s, .recipe = train_recipe(&r->desc, s) };
     const int64_t steps = j.recipe->steps;
@@ -195,7 +193,7 @@ diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_opti
 {
     const train_stage *list[RUN_STAGES];
     train_run          r = { .dev = dev, .options = *o, .latent_scale = 1 };
-    rates              rate;
+    train_rates        rate;
     diffad_status      st;
     const size_t       peak = dev->peak_bytes;
     *count = 0;
@@ -205,7 +203,7 @@ diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_opti
     DIFFAD_GOTO(done, run_open_params(&r));
     if (o->lpips)
         DIFFAD_GOTO(done, train_shape_lpips(&r));
-    DIFFAD_GOTO(done, measure_rates(dev, &rate));
+    DIFFAD_GOTO(done, train_measure_rates(dev, &rate));
     const int n = run_stages_of(&r.desc, list);
     for (int i = 0; i < n; i++) {
         diffad_train_estimate e;

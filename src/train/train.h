@@ -105,6 +105,12 @@ diffad_status     train_open_networks(train_job *j, unsigned with);
 /* Pictures that the frozen networks make at a time for the segmenter, at most TRAIN_PICTURES. No bit depends on it. */
 int               train_picture_batch(const desc_stage *recipe);
 
+/* ---- estimate.c ---- */
+
+/* What the device reaches in the ways that plans choose, by two probes. */
+typedef struct train_rates { double flops, bytes; } train_rates;      /* a second */
+diffad_status train_measure_rates(diffad_device *dev, train_rates *r);
+
 /* ---- state.c: files of a stage ---- */
 
 diffad_status train_state_save(const train_job *j, bool is_final);

@@ -140,6 +140,13 @@ Test(reproduce, a_grid_grows_and_refuses_what_does_not_fit, .timeout = 600)
     cr_expect_eq(json_array_size(runs), 3, "5, 10 and 20 steps in training");
     cr_expect_str_eq(text_at(json_array_get(runs, 1), "folder"), "cloth/seed0/diffad_steps10");
     cr_expect_str_eq(text_at(stage_of(json_array_get(runs, 1), 1), "from"), "cloth/seed0/diffad");
+    const double seconds = json_number_value(json_object_get(json_array_get(runs, 0), "eval_seconds"));
+    cr_expect_gt(seconds, 0);
+    const tool_result longer = tool_run("%s --scale tiny --models diffad --eval-steps 5,10,20,50,100 --dry-run --json", options);
+    json_t           *both = json_loads(longer.out, 0, NULL);
+    const double      more_seconds = json_number_value(json_object_get(json_array_get(json_object_get(both, "runs"), 0), "eval_seconds"));
+    cr_expect(more_seconds > 2 * seconds, "185 steps in five evaluations: %g s; 5 in one: %g s", more_seconds, seconds);
+    json_decref(both);
     cr_expect_neq(access(folder_path(folder, "out"), F_OK), 0, "a plan writes nothing");
 
     const tool_result first = tool_run("%s --scale tiny --models diffad --train-steps 5", options);
