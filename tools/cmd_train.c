@@ -142,6 +142,8 @@ static void print_result(const cli *c, const diffad_train_options *o, const diff
     cli_json_print(&j);
 }
 
+static void on_note(void *user, const char *line) { cli_note(user, "%s", line); }
+
 static diffad_train_options options_of(const cli *c, const sets *s)
 {
     static const char *const scales[] = { "paper", "fast", "tiny" };
@@ -171,11 +173,10 @@ static diffad_train_options options_of(const cli *c, const sets *s)
     o.save_seconds = cli_real(c, "save-seconds", o.save_seconds);
     o.stop         = &cli_stop;
     o.progress     = cli_on_train;
+    o.taken        = on_note;
     o.user         = (void *)(uintptr_t)c;
     return o;
 }
-
-static void on_note(void *user, const char *line) { cli_note(user, "%s", line); }
 
 static int run(cli *c)
 {

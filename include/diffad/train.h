@@ -44,6 +44,8 @@ typedef struct diffad_train_options {
     const volatile int *stop;            /* set to a signal's number: state is saved, DIFFAD_ERR_STOPPED; NULL */
     diffad_train_progress_fn progress;   /* NULL: none */
     void      (*note)(void *user, const char *line);      /* remarks on the configs: keys without a use here; NULL: none */
+    void      (*taken)(void *user, const char *line);     /* a stage that came from a file of weights: which file, the scale of its
+                                            latents, and whether samples will be drawn with the average of its weights; NULL */
     void       *user;
 } diffad_train_options;
 DIFFAD_API diffad_train_options diffad_train_options_default(void);

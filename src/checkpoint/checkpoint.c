@@ -93,7 +93,16 @@ static diffad_status list_flat(joiner *j, const diffad_file *f, const char *path
     return DIFFAD_OK;
 }
 
-/* The part belongs to one file. Tables and counters do not: the first file's count. */
+static bool has_other(const diffad_file *view, const char *name)
+{
+    const size_t n = strlen(checkpoint_prefix[PART_OTHER]);
+    bool         is_there = false;
+    for (int i = 0; i < view->count; i++)
+        is_there = is_there || (strncmp(view->tensor[i].name, checkpoint_prefix[PART_OTHER], n) == 0 && strcmp(view->tensor[i].name + n, name) == 0);
+    return is_there;
+}
+
+/* The part belongs to one file. Tables and counters do not: of each, the first file's counts. */
 static diffad_status claim(joiner *j, checkpoint_part part, const char *path)
 {
     static const char *const what[CHECKPOINT_PARTS] = { "the autoencoder", "the critic", "LPIPS", "the U-Net", "the U-Net's average", "the segmenter",
@@ -122,7 +131,7 @@ static diffad_status add_tensor(joiner *j, const diffad_file_tensor *t, const ch
         name = found->name;
     }
     DIFFAD_TRY(claim(j, part, path));
-    if (part == PART_OTHER && j->owner[part] != path)
+    if (part == PART_OTHER && has_other(view, name))
         return DIFFAD_OK;
     snprintf(full, sizeof full, "%s%s", checkpoint_prefix[part], name);
     diffad_file_tensor *to = &view->tensor[view->count++];

@@ -99,17 +99,33 @@ diffad_status run_describe_weights(const diffad_checkpoint *c, const run_wish *w
     return describe(w, model, "paper", out);
 }
 
+/* Our files say it in their metadata; the published code's have the buffer scale_factor where they were trained with
+ * scale_by_std. 0: neither. */
+static diffad_status scale_of(const diffad_checkpoint *c, double *scale)
+{
+    const diffad_file_tensor *buffer = diffad_file_find(c->view, "other.scale_factor");
+    const char               *own = diffad_file_metadata(c->view, "latent_scale");
+    float                     v = 0;
+    *scale = 0;
+    if (own && (!diffad_parse_f64(own, scale) || !(*scale > 0)))
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: latent_scale \"%.40s\" is not a positive number", c->origin, own);
+    if (own || !buffer)
+        return DIFFAD_OK;
+    if (diffad_shape_count(&buffer->shape) == 1)
+        DIFFAD_TRY(diffad_file_to_f32(buffer, &v, 1));
+    if (!(v > 0) || !isfinite(v))
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: scale_factor is not one positive number", c->origin);
+    *scale = v;
+    return DIFFAD_OK;
+}
+
 diffad_status run_check_tables(const diffad_checkpoint *c, const diffad_desc *d, double *latent_scale)
 {
-    const diffad_file_tensor *abar = diffad_file_find(c->view, "other.alphas_cumprod"), *scale = diffad_file_find(c->view, "other.scale_factor");
-    const char               *own = diffad_file_metadata(c->view, "latent_scale");
+    const diffad_file_tensor *abar = diffad_file_find(c->view, "other.alphas_cumprod");
     diffad_schedule           s;
-    float                     v;
-    *latent_scale = d->scale_factor;
-    if (scale && diffad_shape_count(&scale->shape) == 1 && diffad_file_to_f32(scale, &v, 1) == DIFFAD_OK && v > 0)
-        *latent_scale = v;
-    if (own && (!diffad_parse_f64(own, latent_scale) || !(*latent_scale > 0)))
-        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: latent_scale \"%.40s\" is not a positive number", c->origin, own);
+    double                    scale;
+    DIFFAD_TRY(scale_of(c, &scale));
+    *latent_scale = scale > 0 ? scale : d->scale_factor;
     if (!abar)
         return DIFFAD_OK;
     DIFFAD_TRY(diffad_schedule_create(d->diffusion.timesteps, d->diffusion.linear_start, d->diffusion.linear_end, &s));
@@ -152,11 +168,36 @@ static diffad_status load_stage(train_job *j, const diffad_checkpoint *c)
     return DIFFAD_OK;
 }
 
+/* Which U-Net samples are drawn with: both stay in the run, the description chooses. */
+static const char *weights_words(const train_job *j, const diffad_checkpoint *c)
+{
+    if (j->stage != &train_stage_ldm)
+        return "";
+    if (!c->has[PART_EMA])
+        return "; it has no average: samples are drawn with the plain weights";
+    if (!(train_keeps(j) & DIFFAD_WITH_SHADOW))
+        return "; samples are drawn with the plain weights, the average is left out since train.ema_decay is 0";
+    return j->run->desc.sample_weights == DESC_WEIGHTS_EMA ? "; samples are drawn with the average (--set sample_weights=raw: with the plain weights)"
+                                                           : "; samples are drawn with the plain weights (--set sample_weights=ema: with the average)";
+}
+
+static void say_taken(const train_job *j, const diffad_checkpoint *c, bool is_measured)
+{
+    const train_run *r = j->run;
+    char             scale[64] = "", line[1024];
+    if (!r->options.taken)
+        return;
+    if (j->stage == &train_stage_vae || j->stage == &train_stage_ldm)
+        snprintf(scale, sizeof scale, ", latents times %.6g%s", r->latent_scale, is_measured ? " (measured)" : "");
+    snprintf(line, sizeof line, "%s taken from %s%s%s", j->stage->name, c->origin, scale, weights_words(j, c));
+    r->options.taken(r->options.user, line);
+}
+
 diffad_status run_import_stage(train_run *r, const diffad_checkpoint *c, const train_stage *s)
 {
     train_job   j = { .run = r, .stage = s, .recipe = train_recipe(&r->desc, s) };
     const char *step = diffad_file_metadata(c->view, "global_step");
-    double      scale;
+    double      scale, said;
     if (!c->has[main_part(s)] || run_has_stage(r->folder, s))
         return DIFFAD_OK;
     if (step && (!diffad_parse_i64(step, &j.step) || j.step < 0))
@@ -164,9 +205,13 @@ diffad_status run_import_stage(train_run *r, const diffad_checkpoint *c, const t
     DIFFAD_TRY(train_open_networks(&j, train_keeps(&j) & DIFFAD_WITH_SHADOW));
     DIFFAD_TRY(load_stage(&j, c));
     DIFFAD_TRY(run_check_tables(c, &r->desc, &scale));
-    if (s == &train_stage_vae && r->desc.scale_from == DESC_SCALE_STD && !diffad_file_metadata(c->view, "latent_scale"))
+    DIFFAD_TRY(scale_of(c, &said));
+    const bool is_measured = s == &train_stage_vae && r->desc.scale_from == DESC_SCALE_STD && said == 0;
+    if (is_measured)
         DIFFAD_TRY(s->done(&j));
     else if (s == &train_stage_vae || s == &train_stage_ldm)
         r->latent_scale = scale;
-    return train_state_save(&j, true);
+    DIFFAD_TRY(train_state_save(&j, true));
+    say_taken(&j, c, is_measured);
+    return DIFFAD_OK;
 }

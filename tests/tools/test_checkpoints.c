@@ -69,6 +69,54 @@ Test(checkpoints, published_files_are_evaluated_trained_on_and_written_again_as_
     json_decref(c);
 }
 
+/* A safetensors file with one value, as scale_by_std leaves it in a checkpoint. */
+static const char *scale_file(const char *folder, float scale)
+{
+    static const char header[] = "{\"scale_factor\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}";
+    const char *path = folder_path(folder, "scale.safetensors");
+    const unsigned char length[8] = { sizeof header - 1 };
+    FILE *f = fopen(path, "wb");
+    fwrite(length, 1, 8, f);
+    fwrite(header, 1, sizeof header - 1, f);
+    fwrite(&scale, 1, 4, f);
+    fclose(f);
+    return path;
+}
+
+static double latent_scale_of(const char *folder, const char *run)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s/run.json", folder, run);
+    json_t      *root = json_load_file(path, 0, NULL);
+    const double v = json_number_value(json_object_get(root, "latent_scale"));
+    json_decref(root);
+    return v;
+}
+
+Test(checkpoints, the_scale_of_latents_and_the_choice_of_weights_are_taken_over_and_said, .timeout = 400)
+{
+    const char *folder = folder_new(), *data = pictures(folder), *scale = scale_file(folder, 0.25f);
+    char        given[2048];
+    snprintf(given, sizeof given, "train '%s' --class cloth " DESCRIPTION " --steps 1 --from " DATA "ldm.ckpt --from " DATA "seg.pckl", data);
+    const tool_result raw = tool_run("%s --from '%s' --out '%s/raw' --json", given, scale, folder);
+    const tool_result first = tool_run("%s --out '%s/fixed'", given, folder);
+    const tool_result std = tool_run("train '%s' --class cloth " DESCRIPTION " --set scale_from=std --steps 1 --stage ldm --from '%s' --from " DATA
+                                     "ldm.ckpt --out '%s/std'", data, scale, folder);
+    const tool_result vae = tool_run("train '%s' --class cloth " DESCRIPTION " --set scale_from=std --steps 1 --stage ldm --from " DATA
+                                     "vae.ckpt --out '%s/vae'", data, folder);
+    const tool_result ema = tool_run("%s --set sample_weights=ema --from '%s' --out '%s/ema' --json", given, scale, folder);
+
+    cr_expect_eq(raw.code + first.code + std.code + vae.code + ema.code, 0, "%s%s%s%s%s", raw.err, first.err, std.err, vae.err, ema.err);
+    cr_expect(strstr(raw.err, "plain weights (--set sample_weights=ema"), "%s", raw.err);
+    cr_expect(strstr(ema.err, "the average (--set sample_weights=raw"), "%s", ema.err);
+    cr_expect_eq(latent_scale_of(folder, "fixed"), 1);
+    cr_expect_eq(latent_scale_of(folder, "raw"), 0.25);
+    cr_expect_str_eq(fingerprint_of(raw.out), fingerprint_of(ema.out), "both kinds stay in the run");
+    cr_expect_eq(latent_scale_of(folder, "std"), 0.25);
+    cr_expect(strstr(std.err, "latents times 0.25;") || strstr(std.err, "latents times 0.25\n"), "%s", std.err);
+    cr_expect(strstr(vae.err, "(measured)") && latent_scale_of(folder, "vae") != 1, "%s", vae.err);
+}
+
 /* What the run wrote has its description with it. */
 Test(checkpoints, files_of_a_run_need_no_description_and_no_scale, .timeout = 400)
 {
