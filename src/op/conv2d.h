@@ -77,8 +77,10 @@ diffad_status conv2d_im2col_dw_emit(diffad_emit *e, const diffad_node *n);
 /* Helpers (conv2d_blocked.c). */
 enum { CONV2D_LANES = 16 };
 
-/* Vectors of 16 output channels that lie beside each other in packed weights. */
-int64_t conv2d_vectors(int64_t channels);
+/* The sums that a kernel holds in registers: `vectors` of 16 channels, which lie beside each other in packed weights, for
+ * each of `pixels`; or, for the gradient of the weight, for each of `scalars` (a divisor of 16). */
+typedef struct conv2d_tile { int64_t vectors, pixels, scalars; } conv2d_tile;
+conv2d_tile conv2d_tile_of(const diffad_caps *caps, int64_t channels);
 void conv2d_add_ints(diffad_launch *l, const int64_t *ints, size_t bytes);
 
 /* Packs w as [lane blocks][inner / inner_block][taps y][taps x][inner_block][16 vectors]; zero where a block is not
@@ -94,7 +96,7 @@ int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others);
  * into dw [O,I,kh,kw]. `by_output`: lanes are output channels. */
 typedef struct conv2d_partial {
     int32_t mem;
-    int64_t chunks, vectors, inner_block;
+    int64_t chunks, vectors, scalars, inner_block;
     bool    by_output, flipped;
 } conv2d_partial;
 diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const conv2d_partial *p);

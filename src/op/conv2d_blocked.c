@@ -22,8 +22,15 @@ int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others)
     return run > 0 ? run : 1;
 }
 
-/* Two vectors of channels where their number is even: fewer loads per product. */
-int64_t conv2d_vectors(int64_t channels) { return diffad_ceil_div(channels, CONV2D_LANES) % 2 == 0 ? 2 : 1; }
+/* Of 32 registers of 512 bits half hold sums, two vectors of channels where their number is even: fewer loads per product.
+ * A vector takes two registers of 256 bits or four of 128, and there are 16 of them. */
+conv2d_tile conv2d_tile_of(const diffad_caps *caps, int64_t channels)
+{
+    const int64_t vectors = diffad_ceil_div(channels, CONV2D_LANES) % 2 == 0 ? 2 : 1;
+    if (caps->native_float >= 16)
+        return (conv2d_tile){ vectors, 16 / vectors, 16 / vectors };
+    return caps->native_float >= 8 ? (conv2d_tile){ 1, 6, 4 } : (conv2d_tile){ 1, 3, 2 };
+}
 
 void conv2d_add_ints(diffad_launch *l, const int64_t *ints, size_t bytes)
 {
@@ -126,7 +133,8 @@ static bool works_by_rows(const conv2d_phase *p, int64_t pixels)
 
 static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_phase p)
 {
-    const int64_t vectors = conv2d_vectors(p.out_c), pixels = 16 / vectors;
+    const conv2d_tile tile = conv2d_tile_of(e->caps, p.out_c);
+    const int64_t vectors = tile.vectors, pixels = tile.pixels;
     const int64_t in_blocks = diffad_ceil_div(p.in_c, CONV2D_LANES);
     int32_t       packed;
     flatten(&p);
@@ -169,7 +177,7 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
     const int64_t taps = s->kh * s->kw, lanes = p->by_output ? s->o : s->i, inner = p->by_output ? s->i : s->o;
     const int64_t step = CONV2D_LANES * p->vectors, lane_blocks = diffad_ceil_div(lanes, step);
     const int64_t inner_blocks = diffad_ceil_div(inner, p->inner_block);
-    const int64_t rows = p->inner_block == 1 ? diffad_round_up(inner * taps, 16 / p->vectors)
+    const int64_t rows = p->inner_block == 1 ? diffad_round_up(inner * taps, p->scalars)
                                              : inner_blocks * p->inner_block * taps;
     const int64_t by_out = s->i * taps, by_in = taps;
     const bool    whole = p->by_output && !p->flipped && p->inner_block == CONV2D_LANES && lanes % step == 0 &&
@@ -178,7 +186,7 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
                                          lane_blocks, 1);
     diffad_launch_items(&l, lane_blocks, inner_blocks, 1);
     diffad_launch_def(&l, "V", p->vectors);
-    diffad_launch_def(&l, "J", 16 / p->vectors);
+    diffad_launch_def(&l, "J", p->scalars);
     diffad_launch_mem(&l, p->mem, 0, DIFFAD_READ);
     diffad_emit_out(&l, e, 0);
     diffad_launch_int(&l, p->chunks);
@@ -197,13 +205,14 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
 diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
 {
     const conv2d_shape s = conv2d_shape_of(n);
-    const int64_t vectors = conv2d_vectors(s.o), in_blocks = diffad_ceil_div(s.i, CONV2D_LANES);
+    const conv2d_tile  tile = conv2d_tile_of(e->caps, s.o);
+    const int64_t vectors = tile.vectors, in_blocks = diffad_ceil_div(s.i, CONV2D_LANES);
     const int64_t outs = diffad_ceil_div(s.o, CONV2D_LANES * vectors);
     const int64_t rows_each = diffad_ceil_div(PASS_PIXELS, s.ow) < s.oh ? diffad_ceil_div(PASS_PIXELS, s.ow) : s.oh;
     const int64_t passes = s.n * diffad_ceil_div(s.oh, rows_each);
     const int64_t run = conv2d_share(e->caps, passes, outs * in_blocks);
     conv2d_partial part = { .chunks = diffad_ceil_div(passes, run), .vectors = vectors,
-                            .inner_block = CONV2D_LANES, .by_output = true };
+                            .scalars = tile.scalars, .inner_block = CONV2D_LANES, .by_output = true };
     const int64_t block = s.kh * s.kw * CONV2D_LANES * CONV2D_LANES * vectors;
     const bool    direct = part.chunks == 1 && s.o % (CONV2D_LANES * vectors) == 0 && s.i % CONV2D_LANES == 0 &&
                            block * 4 <= MOST_OWN_BYTES;
@@ -211,7 +220,7 @@ diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
     diffad_launch l = diffad_launch_make("conv2d_dw", "conv2d_dw", outs, 1);
     diffad_launch_items(&l, outs, in_blocks, part.chunks);
     diffad_launch_def(&l, "V", vectors);
-    diffad_launch_def(&l, "J", 16 / vectors);
+    diffad_launch_def(&l, "J", tile.scalars);
     diffad_launch_def(&l, "TAPS", direct ? s.kh * s.kw : 0);
     diffad_emit_in(&l, e, 0);
     diffad_emit_in(&l, e, 1);

@@ -10,8 +10,6 @@ enum {
     MOST_STRIP = 8192           /* floats of private memory for the strips of one pass */
 };
 
-static int64_t vectors_of(int64_t channels) { return diffad_ceil_div(channels, CONV2D_LANES) % 2 == 0 ? 2 : 1; }
-
 static bool is_cpu(const diffad_caps *caps) { return caps->block == CONV2D_LANES && caps->local_mem_is_cheap; }
 
 static int64_t span(int64_t pixels, int64_t stride, int64_t taps, int64_t dilation)
@@ -21,7 +19,6 @@ static int64_t span(int64_t pixels, int64_t stride, int64_t taps, int64_t dilati
 
 /* ---- forward, and backward with respect to the input ---- */
 
-static int64_t few_in_pixels(const conv2d_phase *p) { return 16 / vectors_of(p->out_c); }
 static int64_t few_out_pixels(const conv2d_phase *p) { return p->out_c <= 3 ? 8 : 6; }
 
 bool conv2d_few_in_fits(const diffad_node *n, const diffad_caps *caps)
@@ -29,7 +26,7 @@ bool conv2d_few_in_fits(const diffad_node *n, const diffad_caps *caps)
     conv2d_phase p;
     bool         ok = is_cpu(caps);
     for (int i = 0; ok && conv2d_phase_at(n, i, &p); i++)
-        ok = p.in_c < CONV2D_LANES && span(few_in_pixels(&p), p.stride, p.taps_x, p.dilation) <= STRIP;
+        ok = p.in_c < CONV2D_LANES && span(conv2d_tile_of(caps, p.out_c).pixels, p.stride, p.taps_x, p.dilation) <= STRIP;
     return ok;
 }
 
@@ -45,7 +42,8 @@ bool conv2d_few_out_fits(const diffad_node *n, const diffad_caps *caps)
 
 static diffad_status emit_few_in(diffad_emit *e, const diffad_node *n, const conv2d_phase *p)
 {
-    const int64_t vectors = vectors_of(p->out_c), pixels = few_in_pixels(p);
+    const conv2d_tile tile = conv2d_tile_of(e->caps, p->out_c);
+    const int64_t vectors = tile.vectors, pixels = tile.pixels;
     const int64_t outs = diffad_ceil_div(p->out_c, CONV2D_LANES * vectors);
     const int64_t segments = p->rows * diffad_ceil_div(p->cols, pixels);
     const int64_t run = conv2d_share(e->caps, segments, outs * p->n);
@@ -125,18 +123,17 @@ typedef struct few_dw { int thin, wide; int64_t thin_c, th, tw, wide_c, wh, ww, 
 
 static diffad_status emit_dw(diffad_emit *e, const conv2d_shape *s, const few_dw *f)
 {
-    const int64_t vectors = vectors_of(f->wide_c), step = CONV2D_LANES * vectors,
-                  blocks = diffad_ceil_div(f->wide_c, step);
-    const int64_t rows = diffad_round_up(f->thin_c * s->kh * s->kw, 16 / vectors);
+    const conv2d_tile tile = conv2d_tile_of(e->caps, f->wide_c);
+    const int64_t step = CONV2D_LANES * tile.vectors, blocks = diffad_ceil_div(f->wide_c, step);
+    const int64_t rows = diffad_round_up(f->thin_c * s->kh * s->kw, tile.scalars);
     const int64_t passes = s->n * f->wh * diffad_ceil_div(f->ww, LENGTH), run = conv2d_share(e->caps, passes, blocks);
-    conv2d_partial part = { .chunks = diffad_ceil_div(passes, run), .vectors = vectors, .inner_block = 1,
-                            .by_output = f->thin == 0,
-                            .flipped = f->thin == 1 };
+    conv2d_partial part = { .chunks = diffad_ceil_div(passes, run), .vectors = tile.vectors, .scalars = tile.scalars,
+                            .inner_block = 1, .by_output = f->thin == 0, .flipped = f->thin == 1 };
     DIFFAD_TRY(diffad_emit_scratch(e, part.chunks * blocks * rows * step, 4, &part.mem));
     diffad_launch l = diffad_launch_make("conv2d_dw_few", "conv2d_dw_few", blocks, 1);
     diffad_launch_items(&l, blocks, part.chunks, 1);
-    diffad_launch_def(&l, "V", vectors);
-    diffad_launch_def(&l, "J", 16 / vectors);
+    diffad_launch_def(&l, "V", tile.vectors);
+    diffad_launch_def(&l, "J", tile.scalars);
     diffad_launch_def(&l, "LENGTH", LENGTH);
     diffad_launch_def(&l, "STRIPS", MOST_STRIP);
     diffad_emit_in(&l, e, f->thin);

@@ -41,7 +41,7 @@ static walk walk_of(const diffad_emit *e, const conv2d_phase *p)
 {
     walk k = { .p = *p, .at_once = tiles_at_once(e->caps), .in_blocks = diffad_ceil_div(p->in_c, CONV2D_LANES),
                .out_blocks = diffad_ceil_div(p->out_c, CONV2D_LANES), .tiles_x = diffad_ceil_div(p->cols, SIDE) };
-    k.vectors    = conv2d_vectors(p->out_c);
+    k.vectors    = conv2d_tile_of(e->caps, p->out_c).vectors;
     k.tiles_each = k.tiles_x * diffad_ceil_div(p->rows, SIDE);
     k.tiles      = k.tiles_each * p->n;
     k.groups     = diffad_ceil_div(k.tiles, k.at_once);
