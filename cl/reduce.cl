@@ -1,6 +1,7 @@
 /* reduce.cl: sums, maxima and sums of squares of rows of VEC * vectors elements; means of blocked planes. */
 #include "common/part.cl"
 #include "common/reduce.cl"
+#include "common/sets.cl"
 
 #if HAS_PART(1)
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -55,4 +56,53 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void reduce_lanes(__glo
     for (int i = 0; i < min(VEC, C - cb * VEC); i++)
         y[y_off + (ulong)n * C + cb * VEC + i] = lane[i];
 }
+#endif
+
+#if HAS_PART(4)
+/* Squares of several tensors: the pieces of all of them, one after the other. Set k: n##k vectors, per##k of a work-item. */
+#define SET(k) __global const float *x##k, ulong x##k##_off, ulong n##k, int per##k,
+#define TAKE(k)                          \
+    if (SET_BEGINS) {                    \
+        x        = x##k + x##k##_off;    \
+        vectors  = n##k;                 \
+        per_item = per##k;               \
+        SET_ENTER                        \
+    }                                    \
+    SET_LEAVE((n##k + (ulong)per##k * WG - 1) / ((ulong)per##k * WG))
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void reduce_squares_sets(SETS_24(SET) __global float *y, ulong y_off)
+{
+    __local float tree[WG];
+    __global const float *x = 0;
+    ulong vectors = 0;
+    int   per_item = 1;
+    SET_VARIABLES
+    SETS_24(TAKE)
+    REDUCE_PIECE(total, SET_GROUP, i, vectors, per_item, vload(i, x) * vload(i, x))
+    REDUCE_STORE(total, y + y_off, 1.0f, 0.0f)
+}
+#undef SET
+#undef TAKE
+#endif
+
+#if HAS_PART(5)
+/* y[k] is the sum of the count##k pieces from first##k on; a work-group for each. */
+#define SET(k) , int first##k, int count##k
+#define TAKE(k)                          \
+    if (get_group_id(0) == (k)) {        \
+        first = first##k;                \
+        count = count##k;                \
+    }
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void reduce_pieces(__global const float *x, ulong x_off, __global float *y, ulong y_off SETS_24(SET))
+{
+    __local float tree[WG];
+    int first = 0, count = 0;
+    SETS_24(TAKE)
+    __global const float *row = x + x_off + first;
+    REDUCE_PIECE(total, 0, i, (ulong)count, (count + WG - 1) / WG, vload(i, row))
+    REDUCE_STORE(total, y + y_off, 1.0f, 0.0f)
+}
+#undef SET
+#undef TAKE
 #endif

@@ -1,7 +1,7 @@
 /* reduce.cl: sums, or maxima with MAXIMUM=1, in an order that depends on the sizes alone. A not-a-number wins.
  *
  * A kernel's group of WG work-items takes piece get_group_id(0) of row get_global_id(1): WG * per_item vectors.
- * Chains of additions are short: 32 in a block, then the blocks, then lanes and work-items as a tree. */
+ * (REDUCE_PIECE: another piece of what `vectors` counts.) Chains of additions are short: 32 in a block, then the blocks, then lanes and work-items as a tree. */
 #include "common/local.cl"
 #include "common/vec.cl"
 
@@ -51,10 +51,11 @@ DIFFAD_LOCAL_FN float join_group(float v, __local float *tree)
 }
 
 /* `total`: this work-item's share of a row of `vectors`, where vector i of the row gives TERM. */
-#define REDUCE(total, i, vectors, per_item, TERM)                                                       \
+#define REDUCE(total, i, vectors, per_item, TERM) REDUCE_PIECE(total, get_group_id(0), i, vectors, per_item, TERM)
+#define REDUCE_PIECE(total, piece, i, vectors, per_item, TERM)                                          \
     vfloat total = REDUCE_NEUTRAL;                                                                      \
     {                                                                                                   \
-        const ulong first_ = get_group_id(0) * (ulong)(per_item) * WG + get_local_id(0);                \
+        const ulong first_ = (piece) * (ulong)(per_item) * WG + get_local_id(0);                        \
         const int   todo_  = first_ < (vectors) ? (int)min((ulong)(per_item), ((vectors) - first_ + WG - 1) / WG) : 0; \
         for (int from_ = 0; from_ < todo_; from_ += REDUCE_BLOCK) {                                     \
             const int to_    = min(from_ + REDUCE_BLOCK, todo_);                                        \

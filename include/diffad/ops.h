@@ -144,17 +144,18 @@ DIFFAD_API diffad_val diffad_hinge(diffad_graph *g, diffad_val real, diffad_val 
 /* a, b: one value each, squared norms -> weight * clamp(sqrt(a) / (sqrt(b) + 1e-4), 0, 1e4); no gradient */
 DIFFAD_API diffad_val diffad_adaptive_weight(diffad_graph *g, diffad_val a, diffad_val b, double weight);
 
-/* ---- optimisation: these write their first inputs (bound values) ---- */
+/* ---- optimisation: of n parameters in few launches; what is written is bound ---- */
 
 /* p, m, v [..] bound; grad like p; hyper [8]: lr, 1-beta1, 1-beta2, eps, decay, 1-beta1^k, 1-beta2^k, gradient scale
  * (1-beta2 itself: formed from a float32 0.999 it would be off by 1e-5); ok [] 1 or 0: with 0 nothing changes (a
  * not-a-number was seen).
  * g = scale*grad; p *= 1-lr*decay; m,v updated; p -= lr/(1-beta1^k) m / (sqrt(v)/sqrt(1-beta2^k) + eps). */
-DIFFAD_API void diffad_adam(diffad_graph *g, diffad_val p, diffad_val m, diffad_val v, diffad_val grad, diffad_val hyper, diffad_val ok);
-/* shadow = d shadow + (1-d) p; shadow bound; decay [] holds d; ok as above */
-DIFFAD_API void diffad_ema(diffad_graph *g, diffad_val shadow, diffad_val p, diffad_val decay, diffad_val ok);
-/* squares: [] values, n of them (any n: summed in this order) -> [2]: { norm, 1 if it is finite else 0 } */
-DIFFAD_API diffad_val diffad_grad_norm(diffad_graph *g, int n, const diffad_val *squares);
+typedef struct diffad_adam_set { diffad_val p, m, v, grad; } diffad_adam_set;
+DIFFAD_API void diffad_adam(diffad_graph *g, int n, const diffad_adam_set *set, diffad_val hyper, diffad_val ok);
+/* shadow[k] = d shadow[k] + (1-d) p[k]; shadow bound; decay [] holds d; ok as above */
+DIFFAD_API void diffad_ema(diffad_graph *g, int n, const diffad_val *shadow, const diffad_val *p, diffad_val decay, diffad_val ok);
+/* The norm over n gradients of any shapes (at most 1200: summed in this order) -> [2]: { norm, 1 if it is finite else 0 } */
+DIFFAD_API diffad_val diffad_grad_norm(diffad_graph *g, int n, const diffad_val *grad);
 /* norm [2] -> []: min(1, limit / (norm + 1e-6)) (PyTorch's clip_grad_norm_); 0 when not finite */
 DIFFAD_API diffad_val diffad_clip_scale(diffad_graph *g, diffad_val norm, double limit);
 

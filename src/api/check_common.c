@@ -6,21 +6,40 @@
 #include <math.h>
 #include <string.h>
 
-int check_inputs(const diffad_op *op, const diffad_op_case *c) { return c->n_in ? c->n_in : op->n_in; }
+int check_inputs(const diffad_op *op, const diffad_op_case *c)
+{
+    int further = 0;
+    while (c->sets && c->sets[further])
+        further++;
+    if (further)
+        return op->set_first + (1 + further) * op->set_size;
+    return c->n_in ? c->n_in : op->n_in;
+}
+
+diffad_shape check_shape(const diffad_op *op, const diffad_op_case *c, int i)
+{
+    const int set = op->set_size && i >= op->set_first ? (i - op->set_first) / op->set_size : 0;
+    return set ? diffad_shape1(c->sets[set - 1]) : c->in[i];
+}
+
+diffad_dtype check_type(const diffad_op *op, const diffad_op_case *c, int i) { return c->type[diffad_role(op, i)]; }
 
 bool check_is_absent(const diffad_op *op, const diffad_op_case *c, int i)
 {
     return i >= check_inputs(op, c) || (c->absent >> i & 1u);
 }
 
-double *check_data(const diffad_op_case *c, int i, uint32_t salt)
+double *check_data(const diffad_op *op, const diffad_op_case *c, int i, uint32_t salt)
 {
-    const int64_t count = diffad_shape_count(&c->in[i]);
+    const diffad_shape shape = check_shape(op, c, i);
+    const diffad_range range = c->range[diffad_role(op, i)];
+    const diffad_dtype type  = check_type(op, c, i);
+    const int64_t count = diffad_shape_count(&shape);
     double       *x     = diffad_alloc_array((size_t)count, sizeof *x);
     diffad_rng    r     = diffad_rng_make(2026, DIFFAD_RNG_TEST, salt, (uint32_t)i);
-    const double  lo = c->range[i].lo, hi = c->range[i].hi;
+    const double  lo = range.lo, hi = range.hi;
     for (int64_t k = 0; x && k < count; k++) {
-        if (c->type[i] == DIFFAD_I32 || c->type[i] == DIFFAD_U8)
+        if (type == DIFFAD_I32 || type == DIFFAD_U8)
             x[k] = lo + (double)diffad_rng_below(&r, (uint32_t)(hi - lo) + 1);
         else if (lo == 0 && hi == 0)
             x[k] = diffad_rng_normal(&r);

@@ -7,9 +7,12 @@
 
 /* Number of inputs of a case. */
 int check_inputs(const diffad_op *op, const diffad_op_case *c);
+/* Shape, type and range of input i: those of further sets follow from the first and c->sets. */
+diffad_shape check_shape(const diffad_op *op, const diffad_op_case *c, int i);
+diffad_dtype check_type(const diffad_op *op, const diffad_op_case *c, int i);
 bool check_is_absent(const diffad_op *op, const diffad_op_case *c, int i);
 /* Values of input i: floats rounded to float, integers as integers; new memory, NULL when out of it. */
-double *check_data(const diffad_op_case *c, int i, uint32_t salt);
+double *check_data(const diffad_op *op, const diffad_op_case *c, int i, uint32_t salt);
 /* A run's value in the tensor's own type, from doubles and back. bytes of data: count * size of type. */
 void check_to_type(const double *from, int64_t count, diffad_dtype type, void *to);
 void check_from_type(const void *from, int64_t count, diffad_dtype type, double *to);

@@ -31,9 +31,12 @@ static diffad_status build(bench *b)
     static diffad_tensor *no_tensor[DIFFAD_MAX_IN];
     for (int i = 0; i < b->op->n_in; i++) {
         snprintf(name, sizeof name, "x%d", i);
-        b->x[i] = check_is_absent(b->op, b->c, i) ? diffad_none()
-                : b->op->writes >> i & 1u         ? diffad_bound(b->g, name, b->c->type[i], b->c->in[i], &no_tensor[i])
-                                                  : diffad_input(b->g, name, b->c->type[i], b->c->in[i]);
+        b->x[i] = diffad_none();
+        if (check_is_absent(b->op, b->c, i))
+            continue;
+        const diffad_dtype type  = check_type(b->op, b->c, i);
+        const diffad_shape shape = check_shape(b->op, b->c, i);
+        b->x[i] = diffad_op_writes(b->op, i) ? diffad_bound(b->g, name, type, shape, &no_tensor[i]) : diffad_input(b->g, name, type, shape);
     }
     const diffad_val y = diffad_apply(b->g, b->op, b->c->attr, b->op->n_in, b->x);
     for (int k = 0; k < b->op->n_out; k++) {
@@ -63,7 +66,7 @@ static double **evaluate(const bench *b, int moved, const double *direction, dou
     for (int i = 0; i < b->op->n_in && ok; i++) {
         if (!diffad_is_valid(b->x[i]))
             continue;
-        const int64_t n = diffad_shape_count(&b->c->in[i]);
+        const int64_t n = diffad_shape_count(diffad_val_shape(b->g, b->x[i]));
         double       *x = data[b->x[i].id] = diffad_alloc_array((size_t)n, sizeof *x);
         ok = x != NULL;
         for (int64_t e = 0; e < n && ok; e++)
@@ -103,7 +106,7 @@ static double loss(const bench *b, double **data)
 
 static void check_input(const bench *b, int i, double **at, diffad_check_row *row)
 {
-    const int64_t n = diffad_shape_count(&b->c->in[i]);
+    const int64_t n = diffad_shape_count(diffad_val_shape(b->g, b->x[i]));
     double       *direction = diffad_alloc_array((size_t)n, sizeof *direction);
     bool          exists = false;
     for (int k = 0; k < b->op->n_out; k++)
@@ -148,16 +151,16 @@ static void check_case(const diffad_op *op, const diffad_op_case *c, diffad_chec
     diffad_status st = build(&b);
     for (int i = 0; i < op->n_in; i++)
         if (!check_is_absent(op, c, i))
-            b.in[i] = check_data(c, i, 1);
+            b.in[i] = check_data(op, c, i, 1);
     for (int k = 0; st == DIFFAD_OK && k < op->n_out; k++)
         if (carries(&b, k)) {
             const diffad_op_case seed = { .in = { *diffad_val_shape(b.g, b.y[k]) } };
-            b.seed[k] = check_data(&seed, 0, (uint32_t)k + 2);
+            b.seed[k] = check_data(op, &seed, 0, (uint32_t)k + 2);
         }
     if (st == DIFFAD_OK && !(at = evaluate(&b, -1, NULL, 0)))
         st = DIFFAD_ERR_INTERNAL;
     for (int i = 0; st == DIFFAD_OK && i < op->n_in; i++)
-        if (!check_is_absent(op, c, i) && c->type[i] == DIFFAD_F32 && !(op->constant_in >> i & 1u))
+        if (!check_is_absent(op, c, i) && check_type(op, c, i) == DIFFAD_F32 && !diffad_in_mask(op, op->constant_in, i))
             check_input(&b, i, at, row);
     if (st != DIFFAD_OK) {
         row->result = DIFFAD_CHECK_FAIL;

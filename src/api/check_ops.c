@@ -32,15 +32,17 @@ static diffad_status build_graph(run *r, diffad_device *dev, bool blocked)
         in[i] = r->x[i] = diffad_none();
         if (check_is_absent(r->op, r->c, i))
             continue;
+        const diffad_dtype type  = check_type(r->op, r->c, i);
+        const diffad_shape shape = check_shape(r->op, r->c, i);
         snprintf(name, sizeof name, "x%d", i);
-        if (r->op->writes >> i & 1u) {
-            DIFFAD_TRY(diffad_tensor_create(dev, r->c->type[i], &r->c->in[i], &r->bound[i]));
-            r->x[i] = diffad_bound(r->g, name, r->c->type[i], r->c->in[i], &r->bound[i]);
+        if (diffad_op_writes(r->op, i)) {
+            DIFFAD_TRY(diffad_tensor_create(dev, type, &shape, &r->bound[i]));
+            r->x[i] = diffad_bound(r->g, name, type, shape, &r->bound[i]);
         } else {
-            r->x[i] = diffad_input(r->g, name, r->c->type[i], r->c->in[i]);
+            r->x[i] = diffad_input(r->g, name, type, shape);
         }
         in[i] = r->x[i];
-        if (blocked && (r->op->maps_in >> i & 1u) && r->c->in[i].rank == 4)
+        if (blocked && diffad_in_mask(r->op, r->op->maps_in, i) && shape.rank == 4)
             in[i] = diffad_reorder(r->g, r->x[i]);
     }
     const diffad_val y = diffad_apply(r->g, r->op, r->c->attr, r->op->n_in, in);
@@ -61,13 +63,14 @@ static diffad_status write_inputs(run *r)
             continue;
         snprintf(name, sizeof name, "x%d", i);
         diffad_tensor *t     = r->bound[i] ? r->bound[i] : diffad_plan_tensor(r->plan, name);
-        const int64_t  count = diffad_shape_count(&r->c->in[i]);
-        const size_t   bytes = (size_t)count * diffad_dtype_bytes(r->c->type[i]);
+        const diffad_dtype type = check_type(r->op, r->c, i);
+        const int64_t  count = diffad_shape_count(diffad_val_shape(r->g, r->x[i]));
+        const size_t   bytes = (size_t)count * diffad_dtype_bytes(type);
         void          *raw   = diffad_alloc(bytes);
         if (!raw)
             return diffad_fail(DIFFAD_ERR_MEMORY, "selftest: no host memory");
-        check_to_type(r->data[i], count, r->c->type[i], raw);
-        check_from_type(raw, count, r->c->type[i], r->data[i]);      /* what the device gets is what the reference gets */
+        check_to_type(r->data[i], count, type, raw);
+        check_from_type(raw, count, type, r->data[i]);      /* what the device gets is what the reference gets */
         if (t)
             st = diffad_tensor_write(t, raw, bytes);
         diffad_release(raw);
@@ -155,7 +158,7 @@ static diffad_status run_reference(run *r)
     static _Thread_local diffad_value values[DIFFAD_MAX_IN + DIFFAD_MAX_OUT];
     for (int i = 0; i < r->op->n_in; i++)
         if (!check_is_absent(r->op, r->c, i)) {
-            values[i]     = (diffad_value){ .type = r->c->type[i], .shape = r->c->in[i] };
+            values[i]     = (diffad_value){ .type = check_type(r->op, r->c, i), .shape = check_shape(r->op, r->c, i) };
             r->node.in[i] = &values[i];
             r->ref.in[i]  = r->data[i];
         }
@@ -231,7 +234,7 @@ static void check_case(diffad_device *dev, const diffad_op *op, const diffad_op_
     const diffad_plan_options options = { .ways = forced, .guard = true };
     diffad_status st = build_graph(&r, dev, blocked);
     for (int i = 0; i < op->n_in && st == DIFFAD_OK; i++)
-        if (!check_is_absent(op, c, i) && !(r.data[i] = check_data(c, i, 0)))
+        if (!check_is_absent(op, c, i) && !(r.data[i] = check_data(op, c, i, 0)))
             st = diffad_fail(DIFFAD_ERR_MEMORY, "selftest: no host memory");
     if (st == DIFFAD_OK)
         st = diffad_plan_create(dev, r.g, &options, &r.plan);
@@ -256,7 +259,7 @@ static void check_case(diffad_device *dev, const diffad_op *op, const diffad_op_
 static bool has_maps(const diffad_op *op, const diffad_op_case *c)
 {
     for (int i = 0; i < op->n_in; i++)
-        if ((op->maps_in >> i & 1u) && !check_is_absent(op, c, i) && c->in[i].rank == 4)
+        if (diffad_in_mask(op, op->maps_in, i) && !check_is_absent(op, c, i) && check_shape(op, c, i).rank == 4)
             return true;
     return false;
 }

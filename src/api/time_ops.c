@@ -22,14 +22,14 @@ static diffad_status build(time_case *t, const char *way) {
     in[i] = diffad_none();
     if (check_is_absent(t->op, t->c, i))
       continue;
+    const diffad_dtype type = check_type(t->op, t->c, i);
+    const diffad_shape shape = check_shape(t->op, t->c, i);
     snprintf(name, sizeof name, "x%d", i);
-    if (t->op->writes >> i & 1u) {
-      DIFFAD_TRY(diffad_tensor_create(t->dev, t->c->type[i], &t->c->in[i],
-                                      &t->bound[i]));
-      in[i] =
-          diffad_bound(t->g, name, t->c->type[i], t->c->in[i], &t->bound[i]);
+    if (diffad_op_writes(t->op, i)) {
+      DIFFAD_TRY(diffad_tensor_create(t->dev, type, &shape, &t->bound[i]));
+      in[i] = diffad_bound(t->g, name, type, shape, &t->bound[i]);
     } else {
-      in[i] = diffad_input(t->g, name, t->c->type[i], t->c->in[i]);
+      in[i] = diffad_input(t->g, name, type, shape);
     }
   }
   const diffad_val y = diffad_apply(t->g, t->op, t->c->attr, t->op->n_in, in);
@@ -70,16 +70,18 @@ static diffad_status write_input(time_case *t, int i) {
   snprintf(name, sizeof name, "x%d", i);
   diffad_tensor *x =
       t->bound[i] ? t->bound[i] : diffad_plan_tensor(t->plan, name);
-  const int64_t count = diffad_shape_count(&t->c->in[i]);
-  const size_t bytes = (size_t)count * diffad_dtype_bytes(t->c->type[i]);
-  double *data = check_data(t->c, i, 0);
+  const diffad_dtype type = check_type(t->op, t->c, i);
+  const diffad_shape shape = check_shape(t->op, t->c, i);
+  const int64_t count = diffad_shape_count(&shape);
+  const size_t bytes = (size_t)count * diffad_dtype_bytes(type);
+  double *data = check_data(t->op, t->c, i, 0);
   void *raw = diffad_alloc(bytes);
   diffad_status st =
       data && raw
           ? DIFFAD_OK
           : diffad_fail(DIFFAD_ERR_MEMORY, "%s: no host memory", t->op->name);
   if (st == DIFFAD_OK && x) {
-    check_to_type(data, count, t->c->type[i], raw);
+    check_to_type(data, count, type, raw);
     st = diffad_tensor_write(x, raw, bytes);
   }
   diffad_release(data);

@@ -127,8 +127,9 @@ static diffad_status adam_steps(verify_run *r, steps *s)
     desc_stage    recipe = { .rate = verify_real(&s->n, "lr", 1e-3), .beta1 = verify_real(&s->n, "b1", 0.9),
                              .beta2 = verify_real(&s->n, "b2", 0.999), .weight_decay = verify_real(&s->n, "decay", 0) };
     const float   eps = (float)verify_real(&s->n, "eps", 1e-8);
-    diffad_adam(g, state_of(s, &s->p->tensor), state_of(s, &s->p->m), state_of(s, &s->p->v),
-                diffad_input(g, "row", DIFFAD_F32, s->p->shape),
+    const diffad_adam_set set = { state_of(s, &s->p->tensor), state_of(s, &s->p->m), state_of(s, &s->p->v),
+                                  diffad_input(g, "row", DIFFAD_F32, s->p->shape) };
+    diffad_adam(g, 1, &set,
                 diffad_input(g, "hyper", DIFFAD_F32, diffad_shape1(8)),
                 diffad_input(g, "ok", DIFFAD_F32, diffad_shape0()));
     s->n.with = DIFFAD_WITH_MOMENTS;
@@ -161,7 +162,8 @@ static diffad_status ema_steps(verify_run *r, steps *s)
 {
     diffad_graph *g = s->n.g;
     const double  limit = verify_real(&s->n, "decay", 0.9999);
-    diffad_ema(g, state_of(s, &s->p->tensor), diffad_input(g, "row", DIFFAD_F32, s->p->shape),
+    const diffad_val shadow = state_of(s, &s->p->tensor), row = diffad_input(g, "row", DIFFAD_F32, s->p->shape);
+    diffad_ema(g, 1, &shadow, &row,
                diffad_input(g, "decay", DIFFAD_F32, diffad_shape0()),
                diffad_input(g, "ok", DIFFAD_F32, diffad_shape0()));
     DIFFAD_TRY(verify_net_prepare(&s->n));

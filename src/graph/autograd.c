@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Takes a gradient in: an input that is a constant of the op by definition (a target, a statistic) takes none. */
-static bool counts(const diffad_node *n, int i) { return n->in[i] && !(n->op->constant_in >> i & 1u); }
+static bool counts(const diffad_node *n, int i) { return n->in[i] && !diffad_in_mask(n->op, n->op->constant_in, i); }
 
 /* Which values lie between wrt and `of`: only they need a gradient. */
 static void mark_dependents(const diffad_graph *g, const diffad_val *wrt, int n, bool *depends)

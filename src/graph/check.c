@@ -161,7 +161,7 @@ static diffad_status check_node(trial *t)
     for (int k = 0; k < op->n_out; k++)
         DIFFAD_TRY(judge(t, t->n->out[k], op->ref ? t->ref.out[k] : NULL, "output", k));
     for (int i = 0; i < t->n->n_in; i++)
-        if ((op->writes >> i & 1u) && t->n->in[i])
+        if (diffad_op_writes(op, i) && t->n->in[i])
             DIFFAD_TRY(judge(t, t->n->in[i], op->ref ? t->ref.in[i] : NULL, "written input", i));
     return DIFFAD_OK;
 }

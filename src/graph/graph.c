@@ -210,7 +210,7 @@ static bool take_inputs(diffad_graph *g, diffad_node *n, int n_in, const diffad_
 static bool writes_state_only(diffad_graph *g, const diffad_node *n)
 {
     for (int i = 0; i < n->n_in; i++)
-        if ((n->op->writes >> i & 1u) && n->in[i] && n->in[i]->kind != DIFFAD_VALUE_BOUND) {
+        if (diffad_op_writes(n->op, i) && n->in[i] && n->in[i]->kind != DIFFAD_VALUE_BOUND) {
             diffad_graph_fail(g, DIFFAD_ERR_USAGE, "%s: input %d%s%s is written, so it must be a bound value",
                               n->op->name, i, n->in[i]->name ? " " : "", n->in[i]->name ? n->in[i]->name : "");
             return false;

@@ -6,7 +6,7 @@
 #include "diffad/device.h"
 #include "diffad/graph.h"
 
-enum { DIFFAD_MAX_IN = 12, DIFFAD_MAX_OUT = 4 };
+enum { DIFFAD_MAX_IN = 50, DIFFAD_MAX_OUT = 4, DIFFAD_CASE_IN = 12 };
 
 typedef struct diffad_op   diffad_op;
 typedef struct diffad_emit diffad_emit;      /* graph/emit.h */
@@ -80,10 +80,11 @@ typedef struct diffad_range { double lo, hi; } diffad_range;      /* {0,0}: norm
 
 typedef struct diffad_op_case {
     const char   *name;
-    diffad_shape  in[DIFFAD_MAX_IN];
-    int           n_in;                      /* 0: all of the op's */
-    diffad_dtype  type[DIFFAD_MAX_IN];       /* default f32 */
-    diffad_range  range[DIFFAD_MAX_IN];
+    diffad_shape  in[DIFFAD_CASE_IN];        /* of an op with sets: up to the end of the first */
+    int           n_in;                      /* 0: all of the op's, or what `sets` tells */
+    const int64_t *sets;                     /* elements (rank 1) of each input of every further set, up to a 0 */
+    diffad_dtype  type[DIFFAD_CASE_IN];      /* default f32 */
+    diffad_range  range[DIFFAD_CASE_IN];
     const void   *attr;
     uint32_t      absent;                    /* bit i: optional input i is not there */
     double        tol;                       /* 0: the op's; a looser one needs a comment with its reason */
@@ -94,6 +95,8 @@ struct diffad_op {
     const char *name;
     int         n_in, n_out;                 /* n_in: the most */
     int         n_required;                  /* 0: all */
+    int         set_first, set_size;         /* inputs from set_first on are sets of set_size that are alike, such as a
+                                              * parameter, its moments and gradient; masks tell the first set. 0: none */
     size_t      attr_size;
     double      tol;                         /* largest |error| / largest |reference| of a tensor */
     diffad_infer_fn infer;
@@ -116,6 +119,22 @@ struct diffad_op {
 
 #define DIFFAD_WAYS(array)  .ways = (array), .n_ways = (int)(sizeof(array) / sizeof((array)[0]))
 #define DIFFAD_CASES(array) .cases = (array), .n_cases = (int)(sizeof(array) / sizeof((array)[0]))
+
+/* The input that tells for input i what masks and cases say: in sets, its like in the first one. */
+static inline int diffad_role(const diffad_op *op, int i)
+{
+    return op->set_size && i >= op->set_first ? op->set_first + (i - op->set_first) % op->set_size : i;
+}
+static inline bool diffad_in_mask(const diffad_op *op, uint32_t mask, int i) { return mask >> diffad_role(op, i) & 1u; }
+/* Sets of a node. */
+static inline int diffad_sets(const diffad_node *n)
+{
+    int k = 0;
+    while (n->op->set_first + k * n->op->set_size < n->n_in && n->in[n->op->set_first + k * n->op->set_size])
+        k++;
+    return k;
+}
+static inline bool diffad_op_writes(const diffad_op *op, int i) { return diffad_in_mask(op, op->writes, i); }
 
 /* Appends a node; attr (op->attr_size bytes) is copied. Returns output 0, or an invalid handle for an op without outputs
  * or after a failure. Output k of the same node is diffad_out(v, k). */

@@ -76,7 +76,7 @@ diffad_status plan_operand_in(diffad_emit *e, const diffad_value *v, bool blocke
 static bool can_take_over(const diffad_plan *p, const diffad_node *n, int i, const diffad_operand *in,
                           const diffad_value *out, int block)
 {
-    return (n->op->inplace >> i & 1u) && n->in[i] && in->mem >= 0 && in->block == block && in->offset == 0 &&
+    return diffad_in_mask(n->op, n->op->inplace, i) && n->in[i] && in->mem >= 0 && in->block == block && in->offset == 0 &&
            p->mem[in->mem].kind == PLAN_MEM_TEMP && p->mem[in->mem].reads_left == 1 && !out->is_output &&
            !p->options.no_sharing && n->in[i]->type == out->type &&
            diffad_layout_count(n->in[i], block) == diffad_layout_count(out, block);

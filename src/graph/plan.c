@@ -52,7 +52,7 @@ static const diffad_way *choose_way(const diffad_emit *e, const diffad_node *n)
 static void keep_state_plain(const diffad_node *n, bool *in)
 {
     for (int i = 0; i < n->n_in; i++)
-        in[i] = in[i] && !(n->op->writes >> i & 1u);
+        in[i] = in[i] && !diffad_op_writes(n->op, i);
 }
 
 static void choose_layout(const diffad_emit *e, const diffad_node *n, const diffad_way *w, bool *in, bool *out)
@@ -69,10 +69,10 @@ static void choose_layout(const diffad_emit *e, const diffad_node *n, const diff
     }
     bool blocked = w->layout == DIFFAD_LAYOUT_BLOCKED;
     for (int i = 0; w->layout == DIFFAD_LAYOUT_ANY && i < n->n_in; i++)      /* follow what is there already */
-        if ((n->op->maps_in >> i & 1u) && is_map(n->in[i]) && p->value[n->x[i].id].blocked.mem >= 0)
+        if (diffad_in_mask(n->op, n->op->maps_in, i) && is_map(n->in[i]) && p->value[n->x[i].id].blocked.mem >= 0)
             blocked = true;
     for (int i = 0; i < n->n_in; i++)
-        in[i] = blocked && (n->op->maps_in >> i & 1u) && is_map(n->in[i]);
+        in[i] = blocked && diffad_in_mask(n->op, n->op->maps_in, i) && is_map(n->in[i]);
     for (int k = 0; k < n->op->n_out; k++)
         out[k] = blocked && (n->op->maps_out >> k & 1u) && is_map(n->out[k]);
     keep_state_plain(n, in);
@@ -96,7 +96,7 @@ static bool is_overtaken(const diffad_plan *p, const diffad_node *n)
     for (int64_t i = n->id + 1; i < p->graph->n_nodes && i < last; i++) {
         const diffad_node *w = p->graph->node[i];
         for (int k = 0; w->op->writes && k < w->n_in; k++)
-            if ((w->op->writes >> k & 1u) && w->x[k].id == root)
+            if (diffad_op_writes(w->op, k) && w->x[k].id == root)
                 return true;
     }
     return false;
@@ -172,7 +172,7 @@ static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
         if (!n->in[i])
             continue;
         p->mem[e.in[i].mem].reads_left--;
-        if (n->op->writes >> i & 1u)
+        if (diffad_op_writes(n->op, i))
             p->value[n->x[i].id].is_written = true;
     }
     s->count = p->n_launches - s->first;
@@ -236,7 +236,7 @@ static void count_reads(diffad_plan *p, const bool *live)
             const int32_t last =
                 n->op->is_alias && p->value[n->y[0].id].last_read > n->id ? p->value[n->y[0].id].last_read : n->id;
             v->reads++;
-            v->will_be_written = v->will_be_written || (n->op->writes >> k & 1u);
+            v->will_be_written = v->will_be_written || diffad_op_writes(n->op, k);
             v->last_read = last > v->last_read ? last : v->last_read;
         }
     }

@@ -12,7 +12,7 @@
 
 #include "kernel/program.h"
 
-enum { DIFFAD_LAUNCH_ARGS = 40, DIFFAD_LAUNCH_DEFS = 24 };
+enum { DIFFAD_LAUNCH_ARGS = 80, DIFFAD_LAUNCH_DEFS = 24 };
 
 typedef enum diffad_access { DIFFAD_READ = 1, DIFFAD_WRITE = 2, DIFFAD_READ_WRITE = 3 } diffad_access;
 

@@ -19,7 +19,7 @@
     /* losses, optimisation */                                                                  \
     X(mse) X(mse_grad) X(l1_sum) X(l1_sum_grad) X(kl) X(kl_grad) X(hinge_side) X(hinge_side_grad) \
     X(focal) X(focal_grad) X(ssim_filter) X(ssim_filter_grad) X(ssim) X(ssim_grad) X(ssim_range) \
-    X(adam) X(ema) X(add_scalars) X(norm_of_squares) X(clip_scale)                              \
+    X(adam) X(ema) X(sums_of_squares) X(norm_of_squares) X(clip_scale)                          \
     /* training */                                                                              \
     X(adaptive_weight)                                                                          \
     /* movement */                                                                              \

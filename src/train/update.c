@@ -9,7 +9,14 @@
 
 enum { MAX_TRAINED = 4096 };
 
-typedef struct grads { diffad_param *param[MAX_TRAINED]; diffad_val p[MAX_TRAINED], d[MAX_TRAINED], square[MAX_TRAINED]; int n; } grads;
+typedef struct grads {
+    diffad_param   *param[MAX_TRAINED];
+    diffad_val      p[MAX_TRAINED], d[MAX_TRAINED];
+    int             n;
+    diffad_adam_set set[MAX_TRAINED];      /* of those that the loss reaches, with their values, gradients, averages */
+    diffad_val      reached[MAX_TRAINED], grad[MAX_TRAINED], shadow[MAX_TRAINED];
+    int             n_reached;
+} grads;
 
 static diffad_val input(diffad_graph *g, const char *prefix, const char *name, diffad_shape shape)
 {
@@ -45,29 +52,36 @@ static diffad_val with_clip(diffad_graph *g, diffad_val hyper, diffad_val norm, 
     return diffad_reshape(g, diffad_concat(g, 2, (diffad_val[]){ diffad_slice(g, row, 0, 7), scale }), diffad_shape1(8));
 }
 
+static void bind_state(diffad_graph *g, grads *s, bool has_ema)
+{
+    for (int i = 0; i < s->n; i++) {
+        diffad_param *q = s->param[i];
+        const int     k = s->n_reached;
+        if (!diffad_is_valid(s->d[i]))
+            continue;
+        s->set[k] = (diffad_adam_set){ s->p[i], diffad_bound(g, "m", DIFFAD_F32, q->shape, &q->m),
+                                       diffad_bound(g, "v", DIFFAD_F32, q->shape, &q->v), s->d[i] };
+        s->reached[k] = s->p[i];
+        s->grad[k]    = s->d[i];
+        s->shadow[k]  = has_ema ? diffad_bound(g, "shadow", DIFFAD_F32, q->shape, &q->shadow) : diffad_none();
+        s->n_reached++;
+    }
+}
+
 static void apply(diffad_graph *g, grads *s, const train_update *u)
 {
     char name[64];
-    int  n = 0;
-    for (int i = 0; i < s->n; i++)
-        if (diffad_is_valid(s->d[i]))
-            s->square[n++] = diffad_sum_squares(g, s->d[i]);
-    diffad_val norm = diffad_grad_norm(g, n, s->square);
+    bind_state(g, s, u->has_ema);
+    diffad_val norm = diffad_grad_norm(g, s->n_reached, s->grad);
     snprintf(name, sizeof name, "%snorm", u->prefix);
     diffad_output(g, name, norm);
     diffad_val hyper = input(g, u->prefix, "hyper", diffad_shape1(8));
     const diffad_val decay = u->has_ema ? input(g, u->prefix, "decay", diffad_shape0()) : diffad_none();
     const diffad_val ok = diffad_reshape(g, diffad_slice(g, diffad_reshape(g, norm, diffad_shape2(1, 2)), 1, 1), diffad_shape0());
     hyper = with_clip(g, hyper, norm, u->clip);
-    for (int i = 0; i < s->n; i++) {
-        diffad_param *q = s->param[i];
-        if (!diffad_is_valid(s->d[i]))
-            continue;
-        diffad_adam(g, s->p[i], diffad_bound(g, "m", DIFFAD_F32, q->shape, &q->m), diffad_bound(g, "v", DIFFAD_F32, q->shape, &q->v), s->d[i],
-                    hyper, ok);
-        if (u->has_ema)
-            diffad_ema(g, diffad_bound(g, "shadow", DIFFAD_F32, q->shape, &q->shadow), s->p[i], decay, ok);
-    }
+    diffad_adam(g, s->n_reached, s->set, hyper, ok);
+    if (u->has_ema)
+        diffad_ema(g, s->n_reached, s->shadow, s->reached, decay, ok);
 }
 
 void train_add_update(diffad_graph *g, int n_lists, diffad_params *const *lists, diffad_val loss, const train_update *u)
