@@ -41,7 +41,7 @@ static void look_at(recompute_facts *f, const diffad_node *n)
         can         = can && r->next_write > needed;
         r->needed   = largest(r->needed, needed);
         r->is_saved = r->is_saved || n->pass;
-        if (n->op->writes >> i & 1u)
+        if (diffad_op_writes(n->op, i))
             r->next_write = n->id;
     }
     f->can_again[n->id] = can;
