@@ -92,6 +92,7 @@ int cli_bench_train(cli *c, const char *model, const char *scale, int repeat)
         list[i] = sets[i];
     }
     o.sets = list;
+    o.max_memory = (size_t)cli_int(c, "max-memory", 0);
     const char *trace = cli_text(c, "profile", NULL);
     cli_against   against = { .row = NULL };
     diffad_status st = train_describe(&o, &d);

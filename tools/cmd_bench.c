@@ -392,6 +392,8 @@ static int run(cli *c)
         return cli_usage(c, "--pytorch compares whole detections: model=NAME");
     if (cli_has(c, "train") && (op || cli_has(c, "pytorch")))
         return cli_usage(c, "--train measures steps of a model on its own: not with op= or --pytorch");
+    if (!cli_has(c, "train") && cli_has(c, "max-memory"))
+        return cli_usage(c, "--max-memory goes with --train");
     if (!cli_has(c, "train") && cli_int(c, "batch", 1) != 1)
         return cli_usage(c, "--batch goes with --train: a detection takes one picture at a time");
     if (cli_has(c, "profile"))
@@ -410,6 +412,7 @@ static const cli_option options[] = {
     { "threads", 0, CLI_INT, "N", 1, 1024, "of a CPU device (PoCL) and of PyTorch" },
     { "train", 0, CLI_FLAG, NULL, 0, 0, "a training step of each stage instead of detections" },
     { "batch", 0, CLI_INT, "N", 1, 4096, "pictures of a training step (default: the description's)" },
+    { "max-memory", 0, CLI_BYTES, "SIZE", 0, 0, "of a training step, as in `diffad train`" },
     { "profile", 0, CLI_TEXT, "TRACE.json", 0, 0, "where the time goes, TRACE.json.STAGE for each stage" },
     { "against", 0, CLI_TEXT, "FILE", 0, 0, "rows that bench --json wrote before: the last of this model (of this device, if any) beside now's" },
     { "pytorch", 0, CLI_FLAG, NULL, 0, 0,

@@ -288,6 +288,7 @@ static diffad_reproduce_options options_of(const cli *c, const grid_args *a)
     o.train.textures     = cli_text(c, "textures", NULL);
     o.train.lpips        = cli_list(c, "lpips");
     o.train.threads      = (int)cli_int(c, "threads", o.train.threads);
+    o.train.max_memory   = (size_t)cli_int(c, "max-memory", 0);
     o.train.save_seconds = cli_real(c, "save-seconds", o.train.save_seconds);
     o.train.stop         = &cli_stop;
     o.train.note         = on_note;
@@ -351,6 +352,7 @@ static const cli_option options[] = {
     { "textures", 0, CLI_TEXT, "DIR", 0, 0, "sources of simulated anomalies (default DATA/textures, else procedural)" },
     { "lpips", 0, CLI_LIST, "FILE", 0, 0, "LPIPS weights for the first stage, as in `diffad train`" },
     { "out", 0, CLI_TEXT, "OUT", 0, 0, "folder of the grid (default reproduce)" },
+    { "max-memory", 0, CLI_BYTES, "SIZE", 0, 0, "of the device, for every stage, as in `diffad train`" },
     { "dry-run", 0, CLI_FLAG, NULL, 0, 0, "print the plan; train nothing, write nothing" },
     { "threads", 0, CLI_INT, "N", 1, 64, "of the loader (default 1); never changes a result" },
     { "save-seconds", 0, CLI_REAL, "S", 0.001, 1e9, "between saved states (default 60)" },

@@ -49,18 +49,52 @@ static int collect_sets(const cli *c, sets *s)
 
 /* ---- the plan ---- */
 
-/* Printed before anything is trained; the largest stage's bytes. */
-static diffad_status print_plan(const cli *c, diffad_device *dev, const diffad_desc *d, const diffad_train_options *o,
-                                size_t *largest)
+/* What a limit did to a stage, behind its line; empty where it did nothing. */
+static const char *limit_text(const diffad_train_estimate *e, char *text, size_t bytes)
+{
+    char       whole[24], parts[48] = "";
+    const bool is_limited = e->bytes != e->whole_bytes || e->parts > 1;
+    if (e->parts > 1)
+        snprintf(parts, sizeof parts, ", batches in %d parts", e->parts);
+    text[0] = '\0';
+    if (is_limited && e->whole_seconds > 0)
+        snprintf(text, bytes, " (%s without --max-memory; %.3g times as long%s)", cli_bytes_text((double)e->whole_bytes, whole, sizeof whole),
+                 e->seconds / e->whole_seconds, parts);
+    return text;
+}
+
+/* Less memory, step by step, as far as a stage goes. */
+static diffad_status print_alternatives(const cli *c, diffad_device *dev, const diffad_train_options *o, const diffad_train_estimate *e)
+{
+    diffad_train_options  less = *o;
+    diffad_train_estimate a[DIFFAD_TRAIN_STAGES];
+    char                  asked[24], memory[24], limit[128];
+    int                   n;
+    less.stages = e->stage;
+    for (int percent = 90; percent > 0 && e->seconds > 0; percent -= 15) {
+        less.max_memory = e->whole_bytes / 100 * (size_t)percent;
+        const diffad_status st = diffad_train_estimates(dev, &less, a, &n);
+        if (st == DIFFAD_ERR_MEMORY) {
+            cli_note(c, "        less: %s", diffad_error_detail());
+            return DIFFAD_OK;
+        }
+        DIFFAD_TRY(st);
+        cli_note(c, "        --max-memory %s: %s%s", cli_bytes_text((double)less.max_memory, asked, sizeof asked),
+                 cli_bytes_text((double)a[0].bytes, memory, sizeof memory), limit_text(&a[0], limit, sizeof limit));
+    }
+    return DIFFAD_OK;
+}
+
+/* Printed before anything is trained. */
+static diffad_status print_plan(const cli *c, diffad_device *dev, const diffad_desc *d, const diffad_train_options *o)
 {
     diffad_train_estimate e[DIFFAD_TRAIN_STAGES];
     int                   n;
-    char                  memory[24], time[16], batch[32];
+    char                  memory[24], time[16], batch[32], limit[128];
     double                seconds = 0;
     DIFFAD_TRY(diffad_train_estimates(dev, o, e, &n));
     cli_note(c, "%s at %dx%d, scale %s, seed %llu -> %s", d->name, d->image_size.v[1], d->image_size.v[0], o->scale,
              (unsigned long long)o->seed, o->out);
-    *largest = 0;
     if (!o->lpips && d->kind == DESC_KIND_DIFFAD && (strcmp(o->stages, "all") == 0 || strcmp(o->stages, "vae") == 0))
         cli_note(c, "  no --lpips: the first stage trains with L1, KL%s, without the perceptual loss",
                  d->train.critic_start >= 0 && d->train.critic_start < e[0].steps ? " and a critic" : "");
@@ -68,10 +102,12 @@ static diffad_status print_plan(const cli *c, diffad_device *dev, const diffad_d
         snprintf(batch, sizeof batch, "%d", e[i].batch);
         if (e[i].accumulate > 1)
             snprintf(batch, sizeof batch, "%d x %d", e[i].accumulate, e[i].batch);
-        cli_note(c, "  %-5s %7lld steps of %s pictures, rate %.3g, %.2f M parameters: about %s, %s of device memory", e[i].stage,
+        cli_note(c, "  %-5s %7lld steps of %s pictures, rate %.3g, %.2f M parameters: about %s, %s of device memory%s", e[i].stage,
                  (long long)e[i].steps, batch, e[i].rate, (double)e[i].parameters * 1e-6,
-                 diffad_duration_text(e[i].seconds, time, sizeof time), cli_bytes_text((double)e[i].bytes, memory, sizeof memory));
-        *largest = e[i].bytes > *largest ? e[i].bytes : *largest;
+                 diffad_duration_text(e[i].seconds, time, sizeof time), cli_bytes_text((double)e[i].bytes, memory, sizeof memory),
+                 limit_text(&e[i], limit, sizeof limit));
+        if (cli_has(c, "plan"))
+            DIFFAD_TRY(print_alternatives(c, dev, o, &e[i]));
         seconds += e[i].seconds;
     }
     if (n > 1)
@@ -171,6 +207,7 @@ static diffad_train_options options_of(const cli *c, const sets *s)
     o.seed         = c->seed;
     o.threads      = (int)cli_int(c, "threads", o.threads);
     o.save_seconds = cli_real(c, "save-seconds", o.save_seconds);
+    o.max_memory   = (size_t)cli_int(c, "max-memory", 0);
     o.stop         = &cli_stop;
     o.progress     = cli_on_train;
     o.taken        = on_note;
@@ -184,7 +221,6 @@ static int run(cli *c)
     diffad_desc         d;
     diffad_device      *dev;
     diffad_train_result result = { .seconds = 0 };
-    size_t              largest = 0;
     int                 code = collect_sets(c, &s);
     if (code)
         return code;
@@ -198,10 +234,11 @@ static int run(cli *c)
         st = cli_open_device(c, &dev);
     if (st != DIFFAD_OK)
         return cli_fail(st);
-    st = print_plan(c, dev, &d, &o, &largest);
-    if (st == DIFFAD_OK && cli_has(c, "max-memory") && (double)largest > (double)cli_int(c, "max-memory", 0))
-        st = diffad_fail(DIFFAD_ERR_MEMORY, "a stage needs %.0f MiB, more than --max-memory: lower --batch or the scale",
-                         (double)largest / (1 << 20));
+    st = print_plan(c, dev, &d, &o);
+    if (cli_has(c, "plan")) {
+        diffad_device_close(dev);
+        return st == DIFFAD_OK ? 0 : cli_fail(st);
+    }
     if (st == DIFFAD_OK)
         st = diffad_train(dev, &o, &result);
     cli_progress_end();
@@ -231,7 +268,9 @@ static const cli_option options[] = {
     CLI_PRECISION,
     { "batch", 0, CLI_INT, "N", 1, 4096, "pictures a step, of every stage" },
     { "steps", 0, CLI_INT, "N", 0, 1e12, "steps of every stage" },
-    { "max-memory", 0, CLI_BYTES, "SIZE", 0, 0, "refuse to start when the plan needs more" },
+    { "max-memory", 0, CLI_BYTES, "SIZE", 0, 0,
+      "of the device (6GiB, 800M): stages fit by computing values again, to the same bits, else by parts of a batch where that may be" },
+    { "plan", 0, CLI_FLAG, NULL, 0, 0, "print steps, memory, time, and what less memory would cost; train nothing, write nothing" },
     { "protocol", 0, CLI_CHOICE, "official|mvtec", 0, 0,
       "as in eval; training reads no ground truth, so nothing changes here" },
     { "threads", 0, CLI_INT, "N", 1, 64, "of the loader (default 1); never changes a result" },

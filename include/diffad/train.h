@@ -41,6 +41,10 @@ typedef struct diffad_train_options {
     uint64_t    seed;
     int         threads;                 /* of the loader */
     double      save_seconds;            /* between saved states */
+    size_t      max_memory;              /* of the device, in bytes; 0: no limit. Stages fit by making forward values again in
+                                            the backward pass (the same bits); where only that is not enough and pictures of a
+                                            batch do not see each other (U-Net; autoencoder without critic) by parts of a batch
+                                            whose gradients are added up (the same to rounding; a state keeps its parts) */
     const volatile int *stop;            /* set to a signal's number: state is saved, DIFFAD_ERR_STOPPED; NULL */
     diffad_train_progress_fn progress;   /* NULL: none */
     void      (*note)(void *user, const char *line);      /* remarks on the configs: keys without a use here; NULL: none */
@@ -56,9 +60,12 @@ typedef struct diffad_train_estimate {
     const char *stage;
     int64_t     steps, parameters;
     int         batch, accumulate;       /* pictures at a time; times gradients are added up for a step */
+    int         parts;                   /* of each of the description's batches, because of max_memory */
     double      rate;                    /* learning rate */
     size_t      bytes;                   /* of device memory at its peak */
     double      seconds;                 /* from the costs of its plans and two probes of the device; kernels are built besides */
+    size_t      whole_bytes;             /* the same without max_memory */
+    double      whole_seconds;
 } diffad_train_estimate;
 /* For the stages that `o` asks for; out has room for DIFFAD_TRAIN_STAGES. Touches no run folder, and the data only to count
  * the pictures where the description gives epochs. */

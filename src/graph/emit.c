@@ -102,7 +102,7 @@ diffad_status diffad_emit_pack(diffad_emit *e, const diffad_node *n, int i, cons
     const diffad_value *v = n->in[i], *root = p->graph->value[p->value[v->id].root];
     *fresh = true;
     if (root->kind != DIFFAD_VALUE_BOUND ||
-        p->value[root->id].will_be_written || /* changes with every run: packed where it is used, for as long */
+        p->value[root->id].is_changing ||     /* packed where it is used, for as long */
         p->mem[e->in[i].mem].kind != PLAN_MEM_FIXED)
         return plan_new_mem(p, PLAN_MEM_TEMP, count * 4, 4, -1, mem);
     for (int64_t k = 0; k < p->n_packs; k++)

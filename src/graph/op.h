@@ -20,6 +20,7 @@ typedef struct diffad_value {
     const char     *name;            /* of an input, bound value or output; else NULL */
     diffad_tensor **slot;            /* bound */
     bool            is_output;
+    bool            is_changing;     /* bound: changes between runs, so that a packed form is not worth keeping */
 } diffad_value;
 
 typedef struct diffad_node {

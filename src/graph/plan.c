@@ -147,7 +147,7 @@ static diffad_status choose(diffad_emit *e, const diffad_node *n, plan_step **ou
     if (!as)
         choose_layout(e, n, w, in, to);
     for (int i = 0; i < n->n_in; i++)
-        s->in_blocked |= (uint16_t)((as ? as->in_blocked >> i & 1u : in[i]) << i);
+        s->in_blocked |= (uint64_t)(as ? as->in_blocked >> i & 1u : in[i]) << i;
     for (int k = 0; k < n->op->n_out; k++)
         s->out_blocked |= (uint8_t)((as ? as->out_blocked >> k & 1u : to[k]) << k);
     return DIFFAD_OK;
@@ -225,7 +225,8 @@ static void count_reads(diffad_plan *p, const bool *live)
     for (int64_t i = 0; i < p->graph->n_values; i++) {
         const bool is_output = p->graph->value[i]->is_output;
         p->value[i] = (plan_value){ .plain = { .mem = -1 }, .blocked = { .mem = -1 }, .reads = is_output,
-                                    .last_read = is_output ? INT32_MAX : -1, .root = (int32_t)i };
+                                    .last_read = is_output ? INT32_MAX : -1, .root = (int32_t)i,
+                                    .is_changing = p->graph->value[i]->is_changing };
     }
     for (int64_t i = p->graph->n_nodes - 1; i >= 0; i--) {
         const diffad_node *n = p->graph->node[i];
@@ -236,7 +237,7 @@ static void count_reads(diffad_plan *p, const bool *live)
             const int32_t last =
                 n->op->is_alias && p->value[n->y[0].id].last_read > n->id ? p->value[n->y[0].id].last_read : n->id;
             v->reads++;
-            v->will_be_written = v->will_be_written || diffad_op_writes(n->op, k);
+            v->is_changing = v->is_changing || diffad_op_writes(n->op, k);
             v->last_read = last > v->last_read ? last : v->last_read;
         }
     }

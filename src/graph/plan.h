@@ -29,7 +29,7 @@ typedef struct plan_value {
     int32_t last_read; /* the last node that reads it or an alias of it; INT32_MAX of an output, -1: none */
     int32_t        root;             /* the value in whose memory it lies: its own, or an alias' origin */
     bool           is_written;       /* by a node that was emitted already */
-    bool           will_be_written;  /* by any node */
+    bool           is_changing;      /* from run to run: some node writes it, or the graph says so */
 } plan_value;
 
 typedef struct plan_pack {
@@ -43,7 +43,7 @@ typedef struct plan_pack {
 typedef struct plan_step {           /* a node's part of the launches */
     int32_t           node;
     const diffad_way *way;           /* NULL: alias */
-    uint16_t          in_blocked;    /* bit i: input i is read blocked */
+    uint64_t          in_blocked;    /* bit i: input i is read blocked */
     uint8_t           out_blocked;
     int64_t           first, count;
 } plan_step;

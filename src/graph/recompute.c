@@ -204,6 +204,8 @@ static void add_leaves(remake *r)
             r->first[i] = diffad_input(r->out->graph, v->name, v->type, v->shape);
         else if (v->kind == DIFFAD_VALUE_BOUND)
             r->first[i] = diffad_bound(r->out->graph, v->name, v->type, v->shape, v->slot);
+        if (v->is_changing && r->first[i].id >= 0)
+            r->out->graph->value[r->first[i].id]->is_changing = true;
     }
 }
 

@@ -74,25 +74,18 @@ diffad_status train_measure_rates(diffad_device *dev, train_rates *r)
 
 static const diffad_plan_options sizes = { .sizes_only = true };
 
-/* Bytes that plans made one after the other hold together: work space is shared. */
-typedef struct holding { size_t shared, fixed; } holding;
-
-static void hold(holding *h, const diffad_plan *p)
+static diffad_status add_road(train_job *j, int phase, bool is_last, const train_rates *r, train_holding *h, double *seconds)
 {
-    h->shared = diffad_plan_bytes(p) > h->shared ? diffad_plan_bytes(p) : h->shared;
-    h->fixed += diffad_plan_fixed_bytes(p);
-}
-
-static diffad_status add_road(train_job *j, int phase, bool is_last, const train_rates *r, holding *h, double *seconds)
-{
-    diffad_road   road = { NULL, NULL };
+    diffad_road         road = { NULL, NULL };
+    diffad_plan_options o = sizes;
+    o.max_bytes = j->room[phase][is_last];
     diffad_status st = diffad_graph_create(&road.graph);
     if (st == DIFFAD_OK) {
         j->stage->build(j, phase, is_last, road.graph);
-        st = diffad_plan_create(j->run->dev, road.graph, &sizes, &road.plan);
+        st = diffad_plan_create(j->run->dev, road.graph, &o, &road.plan);
     }
     if (st == DIFFAD_OK) {
-        hold(h, road.plan);
+        train_hold(h, road.plan);
         *seconds += diffad_plan_seconds(road.plan, r->flops, r->bytes) * (is_last ? 1 : j->recipe->accumulate - 1);
     }
     diffad_road_release(&road);
@@ -100,10 +93,10 @@ static diffad_status add_road(train_job *j, int phase, bool is_last, const train
 }
 
 /* The pictures that the segmenter learns from, made by the frozen networks. */
-static diffad_status add_pictures(train_job *j, const train_rates *r, holding *h, double *seconds)
+static diffad_status add_pictures(train_job *j, const train_rates *r, train_holding *h, double *seconds)
 {
     train_run     *run = j->run;
-    const int      batch = train_picture_batch(j->recipe);
+    const int      batch = j->pictures;
     const double   drawn = (double)j->recipe->steps * j->recipe->batch * j->recipe->accumulate;
     const double   pictures = run->desc.cache_samples > 0 && !run->desc.cache_fresh ? run->desc.cache_samples : drawn;
     diffad_latent *l = NULL;
@@ -111,7 +104,7 @@ static diffad_status add_pictures(train_job *j, const train_rates *r, holding *h
     const diffad_plan *plans[] = { l->encode.plan, l->denoise.plan, l->decode.plan };
     double             each = 0;
     for (int i = 0; i < 3; i++) {
-        hold(h, plans[i]);
+        train_hold(h, plans[i]);
         each += diffad_plan_seconds(plans[i], r->flops, r->bytes) * (i == 1 ? run->desc.train_sampler_steps : 1);
     }
     *seconds += each * ceil(pictures / batch);
@@ -119,47 +112,23 @@ static diffad_status add_pictures(train_job *j, const train_rates *r, holding *h
     return DIFFAD_OK;
 }
 
-static size_t state_bytes(train_job *j, diffad_train_estimate *out)
-{
-    diffad_params *list[TRAIN_MAX_LISTS];
-    const char    *prefix[TRAIN_MAX_LISTS];
-    const unsigned keeps = train_keeps(j);
-    const int64_t  copies = 1 + (keeps & DIFFAD_WITH_MOMENTS ? 2 : 0) + (keeps & DIFFAD_WITH_SHADOW ? 1 : 0) + (keeps & DIFFAD_WITH_SUM ? 1 : 0);
-    const int      n = j->stage->parts(j, list, prefix);
-    int64_t        values = 0;
-    for (int i = 0; i < n; i++) {
-        const int64_t trained = diffad_params_elements(list[i], true);
-        values += trained * copies + diffad_params_elements(list[i], false) - trained;
-        out->parameters += i == 0 || j->run->desc.kind == DESC_KIND_DRAEM ? trained : 0;
-    }
-    return (size_t)values * sizeof(float);
-}
-
-/* What earlier stages leave in memory: weights, and averaged ones. */
-static size_t frozen_bytes(const train_run *r, const train_stage *s)
-{
-    int64_t values = s == &train_stage_vae || s == &train_stage_draem ? 0 : diffad_params_elements(r->autoencoder, false);
-    if (s == &train_stage_seg)
-        values += diffad_params_elements(r->unet, false) * (r->desc.train.ema_decay > 0 ? 2 : 1);
-    return (size_t)values * sizeof(float) + (r->lpips ? (size_t)diffad_params_elements(r->lpips, false) * sizeof(float) : 0);
-}
-
 static diffad_status estimate_stage(train_run *r, const train_stage *s, const train_rates *rate, diffad_train_estimate *out)
 {
-    train_job j = { .run = r, .stage = s, .recipe = train_recipe(&r->desc, s) };
+    train_job j = { .run = r, .stage = s };
+    DIFFAD_TRY(s->shape(&j));
+    DIFFAD_TRY(train_fit(&j, 0));
     const int64_t steps = j.recipe->steps;
     *out = (diffad_train_estimate){ .stage = s->name, .steps = steps, .batch = j.recipe->batch, .accumulate = j.recipe->accumulate,
-                                    .rate = j.recipe->rate };
-    DIFFAD_TRY(s->shape(&j));
-    const size_t kept = state_bytes(&j, out) + frozen_bytes(r, s);
+                                    .parts = j.parts, .rate = j.recipe->rate };
+    const size_t kept = train_kept_bytes(&j, &out->parameters);
     if (steps == 0)
         return DIFFAD_OK;
-    holding pictures = { 0, 0 };
+    train_holding pictures = { 0, 0 };
     if (s == &train_stage_seg)
         DIFFAD_TRY(add_pictures(&j, rate, &pictures, &out->seconds));
     const int first = s->phase(&j, 0), last = s->phase(&j, steps - 1);
     for (int phase = first; phase <= last; phase++) {
-        holding h = pictures;
+        train_holding h = pictures;
         double  each = 0;
         int64_t from = 0, to = steps;
         if (j.recipe->accumulate > 1)
@@ -173,6 +142,21 @@ static diffad_status estimate_stage(train_run *r, const train_stage *s, const tr
         out->bytes = kept + h.shared + h.fixed > out->bytes ? kept + h.shared + h.fixed : out->bytes;
     }
     return DIFFAD_OK;
+}
+
+static diffad_status estimate_with_and_without(train_run *r, const train_stage *s, const train_rates *rate, diffad_train_estimate *out)
+{
+    const size_t          limit = r->options.max_memory;
+    diffad_train_estimate whole;
+    r->options.max_memory = 0;
+    diffad_status st = estimate_stage(r, s, rate, &whole);
+    r->options.max_memory = limit;
+    *out = whole;
+    if (st == DIFFAD_OK && limit > 0)
+        st = estimate_stage(r, s, rate, out);
+    out->whole_bytes   = whole.bytes;
+    out->whole_seconds = whole.seconds;
+    return st;
 }
 
 /* Steps that follow from epochs need the number of pictures. */
@@ -205,12 +189,13 @@ diffad_status diffad_train_estimates(diffad_device *dev, const diffad_train_opti
         DIFFAD_GOTO(done, train_shape_lpips(&r));
     DIFFAD_GOTO(done, train_measure_rates(dev, &rate));
     const int n = run_stages_of(&r.desc, list);
-    for (int i = 0; i < n; i++) {
-        diffad_train_estimate e;
-        DIFFAD_GOTO(done, estimate_stage(&r, list[i], &rate, &e));
-        if (strcmp(o->stages, "all") == 0 || strcmp(o->stages, list[i]->name) == 0)
-            out[(*count)++] = e;
-    }
+    for (int i = 0; i < n; i++)
+        if (strcmp(o->stages, "all") == 0 || strcmp(o->stages, list[i]->name) == 0) {
+            DIFFAD_GOTO(done, estimate_with_and_without(&r, list[i], &rate, &out[*count]));
+            ++*count;
+        } else {
+            DIFFAD_GOTO(done, list[i]->shape(&(train_job){ .run = &r, .stage = list[i] }));
+        }
 done:
     run_close(&r);
     dev->peak_bytes = peak;      /* the probes' memory is not the caller's */

@@ -17,7 +17,7 @@ typedef struct phase_roads { int phase; diffad_road add, last; } phase_roads;
 static diffad_status build_road(train_job *j, int phase, bool is_last, diffad_road *road)
 {
     char **ways = &j->ways[phase][is_last];
-    const diffad_plan_options options = { .node_ways = *ways };
+    const diffad_plan_options options = { .node_ways = *ways, .max_bytes = j->room[phase][is_last] };
     DIFFAD_TRY(diffad_graph_create(&road->graph));
     j->stage->build(j, phase, is_last, road->graph);
     const diffad_status st = diffad_plan_create(j->run->dev, road->graph, &options, &road->plan);

@@ -215,6 +215,13 @@ static diffad_status shapes_of(diffad_params *rec, diffad_params *seg, const dif
     return st;
 }
 
+/* Of both. */
+static const char *whole(const train_job *j)
+{
+    (void)j;
+    return "batch norm takes it as one";
+}
+
 static diffad_status seg_shape(train_job *j)
 {
     train_run *r = j->run;
@@ -229,7 +236,7 @@ static diffad_status seg_prepare(train_job *j)
     train_run *r = j->run;
     if (j->latent || j->step >= j->recipe->steps)
         return DIFFAD_OK;
-    DIFFAD_TRY(diffad_latent_create(r->dev, &r->desc, r->latent_scale, r->autoencoder, r->unet, train_picture_batch(j->recipe), NULL, &j->latent));
+    DIFFAD_TRY(diffad_latent_create(r->dev, &r->desc, r->latent_scale, r->autoencoder, r->unet, j->pictures, NULL, &j->latent));
     return r->desc.cache_samples > 0 && !r->desc.cache_fresh ? make_pool(j) : DIFFAD_OK;
 }
 
@@ -242,7 +249,7 @@ static int seg_parts(train_job *j, diffad_params **list, const char **prefix)
 
 const train_stage train_stage_seg = {
     .name = "seg", .number = 3, .n_losses = 1, .losses = { "loss" }, .needs_anomalies = true, .first_network = 4,
-    .shape = seg_shape, .prepare = seg_prepare, .phase = one_phase, .build = seg_build, .feed = seg_feed, .parts = seg_parts,
+    .whole = whole, .shape = seg_shape, .prepare = seg_prepare, .phase = one_phase, .build = seg_build, .feed = seg_feed, .parts = seg_parts,
 };
 
 /* ---- DRAEM ---- */
@@ -298,5 +305,5 @@ static int draem_parts(train_job *j, diffad_params **list, const char **prefix)
 
 const train_stage train_stage_draem = {
     .name = "draem", .number = 4, .n_losses = 4, .losses = { "loss", "l2", "ssim", "focal" }, .needs_anomalies = true, .first_network = 5,
-    .shape = draem_shape, .phase = one_phase, .build = draem_build, .feed = draem_feed, .parts = draem_parts,
+    .whole = whole, .shape = draem_shape, .phase = one_phase, .build = draem_build, .feed = draem_feed, .parts = draem_parts,
 };

@@ -140,9 +140,18 @@ static int parts(train_job *j, diffad_params **list, const char **prefix)
     return wants_critic(j->run) ? 2 : 1;
 }
 
-static diffad_status done(train_job *j) { return train_measure_latents(j->run); }
+static const char *whole(const train_job *j)
+{
+    return wants_critic(j->run) ? "the critic's batch norm and weight take it as one"
+           : j->run->desc.autoencoder.dropout > 0 ? "dropout draws its noise for it as one" : NULL;
+}
+
+static diffad_status done(train_job *j)
+{
+    return train_measure_latents(j->run, j->run->options.max_memory ? j->recipe->batch : TRAIN_PICTURES);
+}
 
 const train_stage train_stage_vae = {
     .name = "vae", .number = 1, .n_losses = 4, .losses = { "loss", "nll", "kl", "critic" }, .first_network = 1,
-    .shape = shape, .phase = phase, .build = build, .feed = feed, .parts = parts, .done = done,
+    .whole = whole, .shape = shape, .phase = phase, .build = build, .feed = feed, .parts = parts, .done = done,
 };

@@ -46,7 +46,7 @@ diffad_status train_state_save(const train_job *j, bool is_final)
 {
     diffad_arena     arena = { 0 };
     diffad_file_list files = { 0 };
-    char             step[32], scale[48], seconds[32];
+    char             step[32], scale[48], seconds[32], parts[16];
     char            *desc = diffad_config_to_json(diffad_desc_fields, &j->run->desc), *path = file_of(j, is_final), *old = file_of(j, false);
     diffad_status    st = desc && path && old ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "checkpoint: no host memory");
     snprintf(step, sizeof step, "%lld", (long long)j->step);
@@ -54,12 +54,15 @@ diffad_status train_state_save(const train_job *j, bool is_final)
     diffad_text_add_f64(&t, j->run->latent_scale, 17);
     snprintf(scale, sizeof scale, "%s", t.s ? t.s : "");
     diffad_text_release(&t);
-    diffad_file_text meta[6 + 2 * TRAIN_PHASES] = { { "format", "diffad-1" }, { "stage", j->stage->name }, { "step", step }, { "model", desc },
+    diffad_file_text meta[7 + 2 * TRAIN_PHASES] = { { "format", "diffad-1" }, { "stage", j->stage->name }, { "step", step }, { "model", desc },
                                                     { "latent_scale", scale } };
     int n_meta = 5;
     snprintf(seconds, sizeof seconds, "%lld", (long long)(1000 * train_seconds(j)));
     if (!is_final)      /* a finished file says what was trained, to the bit; how long it took stands in run.json */
         meta[n_meta++] = (diffad_file_text){ "milliseconds", seconds };
+    snprintf(parts, sizeof parts, "%d", j->parts);
+    if (j->parts > 1)
+        meta[n_meta++] = (diffad_file_text){ "parts", parts };
     for (int i = 0; i < 2 * TRAIN_PHASES; i++)
         if (j->ways[i / 2][i % 2])
             meta[n_meta++] = (diffad_file_text){ way_keys[i], j->ways[i / 2][i % 2] };
@@ -117,6 +120,25 @@ static diffad_status load_parts(train_job *j, const diffad_file *f, bool is_fina
     if (scale && diffad_parse_f64(scale, &v) && v > 0)
         j->run->latent_scale = v;
     return DIFFAD_OK;
+}
+
+diffad_status train_state_parts(const train_job *j, int *parts)
+{
+    char         *path = file_of(j, false);
+    diffad_file  *f = NULL;
+    int64_t       n = 1;
+    diffad_status st = path ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "checkpoint: no host memory");
+    *parts = 0;
+    if (st == DIFFAD_OK && diffad_path_exists(path) && (st = diffad_file_open(path, &f)) == DIFFAD_OK) {
+        const char *text = diffad_file_metadata(f, "parts");
+        if (text && (!diffad_parse_i64(text, &n) || n < 1 || train_recipe(&j->run->desc, j->stage)->batch % n != 0))
+            st = diffad_fail(DIFFAD_ERR_CHECKPOINT, "%s: \"%s\" parts of a batch of %d", path, text, train_recipe(&j->run->desc, j->stage)->batch);
+        else
+            *parts = (int)n;
+    }
+    diffad_file_close(f);
+    diffad_release(path);
+    return st;
 }
 
 bool train_state_is_final(const train_job *j)

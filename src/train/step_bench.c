@@ -20,13 +20,27 @@ static diffad_status open_networks(train_bench *b)
     const train_stage *list[RUN_STAGES];
     const int          n = run_stages_of(&b->run.desc, list);
     for (int i = 0; i < n; i++) {
-        train_job  j = { .run = &b->run, .stage = list[i], .recipe = train_recipe(&b->run.desc, list[i]) };
+        train_job  j = { .run = &b->run, .stage = list[i] };
         const bool is_own = list[i] == b->job.stage;
-        DIFFAD_TRY(train_open_networks(&j, is_own ? train_keeps(&j) : 0));
+        DIFFAD_TRY(train_open_networks(is_own ? &b->job : &j, is_own ? train_keeps(&b->job) : 0));
         if (is_own)
             return DIFFAD_OK;
     }
     DIFFAD_FAIL(DIFFAD_ERR_USAGE, "bench: %s has no stage %s", b->run.desc.name, b->job.stage->name);
+}
+
+/* Shapes of all stages' networks up to this one. */
+static diffad_status shape_networks(train_bench *b)
+{
+    const train_stage *list[RUN_STAGES];
+    const int          n = run_stages_of(&b->run.desc, list);
+    for (int i = 0; i < n; i++) {
+        train_job j = { .run = &b->run, .stage = list[i] };
+        DIFFAD_TRY(list[i]->shape(&j));
+        if (list[i] == b->job.stage)
+            break;
+    }
+    return DIFFAD_OK;
 }
 
 /* Reals within [0,1), integers below the schedule's length, masks with one pixel in eight set. */
@@ -69,11 +83,14 @@ static diffad_status fill_inputs(train_bench *b)
 
 static diffad_status build(train_bench *b)
 {
-    const int64_t steps = b->job.recipe->steps;
+    DIFFAD_TRY(shape_networks(b));
+    DIFFAD_TRY(train_fit(&b->job, 0));
     DIFFAD_TRY(open_networks(b));
+    const int64_t steps = b->job.recipe->steps;
+    const int     phase = b->job.stage->phase(&b->job, steps > 0 ? steps - 1 : 0);
     DIFFAD_TRY(diffad_graph_create(&b->road.graph));
-    b->job.stage->build(&b->job, b->job.stage->phase(&b->job, steps > 0 ? steps - 1 : 0), true, b->road.graph);
-    DIFFAD_TRY(diffad_plan_create(b->run.dev, b->road.graph, NULL, &b->road.plan));
+    b->job.stage->build(&b->job, phase, true, b->road.graph);
+    DIFFAD_TRY(diffad_plan_create(b->run.dev, b->road.graph, &(diffad_plan_options){ .max_bytes = b->job.room[phase][1] }, &b->road.plan));
     return fill_inputs(b);
 }
 
@@ -84,7 +101,7 @@ diffad_status train_bench_open(diffad_device *dev, const diffad_train_options *o
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "bench: no host memory");
     b->run = (train_run){ .dev = dev, .options = *o, .latent_scale = 1 };
     diffad_status st = train_describe(o, &b->run.desc);
-    b->job = (train_job){ .run = &b->run, .stage = stage, .recipe = train_recipe(&b->run.desc, stage) };
+    b->job = (train_job){ .run = &b->run, .stage = stage };
     if (st == DIFFAD_OK)
         st = run_open_params(&b->run);
     if (st == DIFFAD_OK)

@@ -70,9 +70,10 @@ static diffad_status add_moments(train_run *r, diffad_plan *plan, diffad_loader 
 }
 
 /* 1 / standard deviation of posterior samples over 64 draws of training pictures. */
-diffad_status train_measure_latents(train_run *r)
+diffad_status train_measure_latents(train_run *r, int most)
 {
-    enum { BATCH = 8, DRAWS = 64 };
+    enum { DRAWS = 64 };
+    const int batch = most >= 8 ? 8 : most >= 4 ? 4 : most >= 2 ? 2 : 1;
     if (r->desc.scale_from != DESC_SCALE_STD) {
         r->latent_scale = r->desc.scale_factor;
         return DIFFAD_OK;
@@ -85,14 +86,14 @@ diffad_status train_measure_latents(train_run *r)
     DIFFAD_TRY(diffad_graph_create(&road.graph));
     diffad_nn nn = nn_make(road.graph, r->autoencoder, false);
     diffad_moments(road.graph, diffad_encoder(&nn, &r->desc, diffad_input(road.graph, "x", DIFFAD_F32,
-        diffad_shape4(BATCH, r->desc.image_channels, r->desc.image_size.v[0], r->desc.image_size.v[1]))), &mean, &logvar);
+        diffad_shape4(batch, r->desc.image_channels, r->desc.image_size.v[0], r->desc.image_size.v[1]))), &mean, &logvar);
     diffad_output(road.graph, "mean", mean);
     diffad_output(road.graph, "logvar", logvar);
     DIFFAD_GOTO(done, diffad_plan_create(r->dev, road.graph, NULL, &road.plan));
     const diffad_loader_options o = train_loader_options(r, 99, false);
     DIFFAD_GOTO(done, diffad_loader_create(r->dataset, &o, &loader));
-    for (int i = 0; i < DRAWS; i += BATCH)
-        DIFFAD_GOTO(done, add_moments(r, road.plan, loader, i, BATCH, &m));
+    for (int i = 0; i < DRAWS; i += batch)
+        DIFFAD_GOTO(done, add_moments(r, road.plan, loader, i, batch, &m));
     const double average = m.sum / (double)m.count;
     const double variance = m.square / (double)m.count - average * average + m.variance / (double)m.count;
     if (!(variance > 1e-12) || !isfinite(variance))
@@ -180,7 +181,12 @@ static diffad_status run_stage(train_run *r, const train_stage *s, run_record *r
 {
     train_job  j = { .run = r, .stage = s, .recipe = train_recipe(&r->desc, s), .start = diffad_sys.monotonic_ns() };
     bool       found = false, is_final = false;
-    int        k = 0;
+    int        k = 0, parts;
+    if (!train_state_is_final(&j)) {
+        DIFFAD_TRY(s->shape(&j));
+        DIFFAD_TRY(train_state_parts(&j, &parts));
+        DIFFAD_TRY(train_fit(&j, parts));
+    }
     while (run_stages[k] != s)
         k++;
     const size_t peak = r->dev->peak_bytes;

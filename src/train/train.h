@@ -31,7 +31,11 @@ typedef struct train_stage train_stage;
 typedef struct train_job {
     train_run         *run;
     const train_stage *stage;
-    const desc_stage  *recipe;
+    const desc_stage  *recipe;            /* what is run: the description's, or `own` */
+    desc_stage         own;               /* the description's with its batch in `parts` parts */
+    int                parts;
+    int                pictures;          /* seg: made at a time */
+    size_t             room[TRAIN_PHASES][2];    /* most bytes of each phase's plans (adding, completing a step); 0: no limit */
     diffad_loader     *loader;
     diffad_latent     *latent;            /* seg: makes the pictures */
     float             *pool;              /* seg: kept samples [cache_samples][channels][H][W]; NULL: made when drawn */
@@ -51,6 +55,8 @@ struct train_stage {
     bool        needs_anomalies;          /* augmented pictures and masks */
     bool        has_ema;                  /* keeps averaged weights where the description wants them */
     uint32_t    first_network;            /* initial values of list i come from network number first + i: never renumber */
+    /* Why a batch must stay whole: the result would change by more than rounding; NULL, or the function: it may be split. */
+    const char   *(*whole)(const train_job *j);
     /* Names and shapes of the parameters, by building the networks once. */
     diffad_status (*shape)(train_job *j);
     /* Once the state is known: what only steps that remain need; may be NULL. */
@@ -111,7 +117,21 @@ int               train_picture_batch(const desc_stage *recipe);
 typedef struct train_rates { double flops, bytes; } train_rates;      /* a second */
 diffad_status train_measure_rates(diffad_device *dev, train_rates *r);
 
+/* ---- memory.c: a stage within options.max_memory ---- */
+
+/* Bytes that plans made one after the other hold together: work space is shared. */
+typedef struct train_holding { size_t shared, fixed; } train_holding;
+void          train_hold(train_holding *h, const diffad_plan *p);
+/* Of the weights, what training keeps with them, and what earlier stages leave; the trained parameters' number. Needs the
+ * lists' shapes. */
+size_t        train_kept_bytes(train_job *j, int64_t *parameters);
+/* Sets recipe, parts, pictures and room. parts: as a saved state began; 0: as few as fit. Needs the lists' shapes. */
+diffad_status train_fit(train_job *j, int parts);
+
 /* ---- state.c: files of a stage ---- */
+
+/* Parts of a batch that the stage's saved state began with; 0: there is none. */
+diffad_status train_state_parts(const train_job *j, int *parts);
 
 diffad_status train_state_save(const train_job *j, bool is_final);
 /* Whether the run folder holds the finished stage. */
@@ -123,7 +143,7 @@ diffad_status train_state_load(train_job *j, bool *found, bool *is_final);
 
 diffad_status train_loop(train_job *j);
 diffad_loader_options train_loader_options(const train_run *r, uint32_t stage, bool anomalies);
-/* Latent scale from the training pictures (description scale_from: std). */
-diffad_status train_measure_latents(train_run *r);
+/* Latent scale from the training pictures (description scale_from: std), at most `batch` at a time: no bit depends on it. */
+diffad_status train_measure_latents(train_run *r, int batch);
 
 #endif

@@ -1,6 +1,6 @@
 /* update.c: from a loss to optimiser nodes; the numbers they read. */
 #include "base/sys.h"
-#include "graph/op.h"
+#include "graph/graph.h"
 #include "tensor/tensor.h"
 #include "train/train.h"
 
@@ -34,7 +34,10 @@ static void collect(diffad_graph *g, int n_lists, diffad_params *const *lists, d
             if (!q->is_trained)
                 continue;
             s->param[s->n] = q;
-            s->p[s->n++]   = diffad_bound(g, q->name, DIFFAD_F32, q->shape, &q->tensor);
+            s->p[s->n]     = diffad_bound(g, q->name, DIFFAD_F32, q->shape, &q->tensor);
+            if (diffad_is_valid(s->p[s->n]))      /* by the plan that completes the step, if not by this one */
+                g->value[s->p[s->n].id]->is_changing = true;
+            s->n++;
         }
     diffad_graph_grad(g, loss, diffad_none(), s->p, s->n, s->d);
     for (int i = 0; i < s->n; i++)

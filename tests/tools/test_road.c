@@ -271,6 +271,23 @@ Test(road, bench_of_a_model_has_stages_and_medians, .timeout = 400)
     json_decref(root);
 }
 
+Test(road, a_plan_tells_what_less_memory_costs_and_writes_nothing, .timeout = 400)
+{
+    const char       *folder = folder_new();
+    const tool_result data = tool_run("data synth '%s/data' --size 48 --train 8 --good 1 --bad 1 --textures 3", folder);
+    const tool_result plan = tool_run("train '%s/data' --class cloth --model tiny --stage vae --batch 16 --steps 4 --out '%s/run' --plan", folder, folder);
+
+    cr_assert_eq(data.code, 0, "%s", data.err);
+    cr_expect_eq(plan.code, 0, "%s", plan.err);
+    cr_expect(strstr(plan.err, "times as long)") && strstr(plan.err, "without --max-memory"), "%s", plan.err);
+    cr_expect(strstr(plan.err, "less: stage vae does not fit"), "%s", plan.err);
+    cr_expect_neq(access(folder_path(folder, "run"), F_OK), 0);
+
+    const tool_result none = tool_run("train '%s/data' --class cloth --model tiny --stage vae --steps 4 --out '%s/run' --max-memory 1MiB", folder, folder);
+    cr_expect_eq(none.code, 6, "%d: %s", none.code, none.err);
+    cr_expect(strstr(none.err, "does not fit into 1.0 MiB") && strstr(none.err, "take"), "%s", none.err);
+}
+
 Test(road, bench_of_training_has_a_step_of_each_stage_and_traces, .timeout = 400)
 {
     static const char *const stages[] = { "vae", "ldm", "seg" };
@@ -293,6 +310,7 @@ Test(road, bench_of_training_has_a_step_of_each_stage_and_traces, .timeout = 400
         json_decref(trace);
     }
     cr_expect_eq(tool_run("bench model=tiny --batch 2").code, 2);
+    cr_expect_eq(tool_run("bench model=tiny --max-memory 1GiB").code, 2);
     cr_expect_eq(tool_run("bench model=tiny --train --pytorch").code, 2);
 
     FILE *f = fopen(folder_path(folder, "rows.jsonl"), "w");
