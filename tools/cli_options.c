@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const cli_option global_options[] = {
-    { "device", 0, CLI_TEXT, "WHICH", 0, 0,
+    { "device", 0, CLI_LIST, "WHICH", 0, 0,
       "P:D, gpu, cpu, a vendor, or part of a name (DIFFAD_DEVICE; default: the best)" },
     { "seed", 0, CLI_INT, "N", 0, 9.2e18, "of all random numbers (default 0)" },
     { "json", 0, CLI_FLAG, NULL, 0, 0, "results as JSON" },

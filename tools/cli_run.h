@@ -20,6 +20,14 @@ void cli_on_eval(void *user, int64_t done, int64_t total);
 /* Opens RUN, the first argument, as a detector with --steps, --seed and those options; says what weights were taken for. */
 diffad_status cli_open_detector(const cli *c, diffad_device *dev, diffad_detector **out);
 
+/* ---- cli_pictures.c ---- */
+
+typedef struct cli_picture { char *path, *name; } cli_picture;      /* name: of its results, without an ending; no two are equal */
+typedef struct cli_pictures { cli_picture *item; int64_t count, capacity; } cli_pictures;
+/* Images and folders of images among the arguments from `first` on, folders sorted by name. Release also after a failure. */
+diffad_status cli_find_pictures(const cli *c, int first, cli_pictures *out);
+void          cli_pictures_release(cli_pictures *p);
+
 /* An assignment of --set with train.steps.STAGE spelled train.STAGE.steps; false: too long. */
 bool cli_spell_set(const char *given, char *out, size_t bytes);
 

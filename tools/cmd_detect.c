@@ -8,113 +8,27 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
-
-typedef struct picture { char *path, *name; } picture;      /* name: of its results, without an ending */
 
 typedef struct state {
     const cli       *c;
     diffad_detector *d;
-    picture         *picture;
-    int64_t          count, capacity;
+    cli_pictures     pictures;
     double           threshold, mask_threshold;
     const char      *out;
     int64_t          anomalous, failed;
     diffad_status    worst;
 } state;
 
-static diffad_status fail_memory(void)
-{
-    return diffad_fail(DIFFAD_ERR_MEMORY, "detect: no host memory for the list of images");
-}
-
-/* ---- which pictures ---- */
-
-static bool has_picture_name(const char *name)
-{
-    static const char *const endings[] = { ".png", ".jpg", ".jpeg", ".bmp" };
-    const size_t n = strlen(name);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        const size_t k = strlen(endings[i]);
-        if (n > k && strcasecmp(name + n - k, endings[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool is_taken(const state *s, const char *name)
-{
-    for (int64_t i = 0; i < s->count; i++)
-        if (strcmp(s->picture[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-/* Results of DIR/a/b.png are called a_b; a second one of a name gets a number. */
-static diffad_status add_picture(state *s, const char *path, const char *within)
-{
-    char name[512], unique[544];
-    const char *dot = strrchr(within, '.'), *slash = strrchr(within, '/');
-    const int   length = dot && (!slash || dot > slash) ? (int)(dot - within) : (int)strlen(within);
-    snprintf(name, sizeof name, "%.*s", length, within);
-    for (char *p = name; *p; p++)
-        if (*p == '/' || (unsigned char)*p < 32)
-            *p = '_';
-    snprintf(unique, sizeof unique, "%s", name);
-    for (int i = 2; s->out && is_taken(s, unique); i++)
-        snprintf(unique, sizeof unique, "%s-%d", name, i);
-    if (!diffad_grow(&s->picture, s->count, &s->capacity, sizeof *s->picture))
-        return fail_memory();
-    picture *p = &s->picture[s->count++];
-    *p = (picture){ diffad_strdup(path), diffad_strdup(unique) };
-    return p->path && p->name ? DIFFAD_OK : fail_memory();
-}
-
-static diffad_status add_folder(state *s, const char *folder, const char *within, int depth)
-{
-    diffad_names names;
-    DIFFAD_TRY(diffad_dir_list(folder, DIFFAD_ERR_DATA, &names));
-    diffad_status st = DIFFAD_OK;
-    for (int64_t i = 0; i < names.count && st == DIFFAD_OK; i++) {
-        char *path = diffad_path_join(folder, names.name[i]);
-        char *inner = *within ? diffad_path_join(within, names.name[i]) : diffad_strdup(names.name[i]);
-        if (!path || !inner)
-            st = fail_memory();
-        else if (names.name[i][0] != '.' && diffad_path_is_dir(path))
-            st = depth < 16 ? add_folder(s, path, inner, depth + 1) : DIFFAD_OK;
-        else if (names.name[i][0] != '.' && has_picture_name(names.name[i]))
-            st = add_picture(s, path, inner);
-        diffad_release(path);
-        diffad_release(inner);
-    }
-    diffad_names_release(&names);
-    return st;
-}
-
-static diffad_status find_pictures(state *s)
-{
-    for (int i = 1; i < s->c->n_args; i++) {
-        const char *path = s->c->args[i];
-        if (diffad_path_is_dir(path))
-            DIFFAD_TRY(add_folder(s, path, "", 0));
-        else
-            DIFFAD_TRY(add_picture(s, path, diffad_path_base(path)));
-    }
-    if (!s->count)
-        return diffad_fail(DIFFAD_ERR_DATA, "%s: no images there (png, jpg, jpeg, bmp)", s->c->args[1]);
-    return DIFFAD_OK;
-}
-
 /* ---- results ---- */
 
-static diffad_status save(const state *s, const picture *p, const char *ending, const diffad_image *image, char *path,
+static diffad_status save(const state *s, const cli_picture *p, const char *ending, const diffad_image *image, char *path,
                           size_t bytes)
 {
     snprintf(path, bytes, "%s/%s_%s.png", s->out, p->name, ending);
     return diffad_image_save_png(path, image);
 }
 
-static diffad_status save_pictures(const state *s, const picture *p, const diffad_detection *r, char *heatmap,
+static diffad_status save_pictures(const state *s, const cli_picture *p, const diffad_detection *r, char *heatmap,
                                    char *mask, size_t bytes)
 {
     const diffad_detector_info *i = diffad_detector_info_of(s->d);
@@ -123,7 +37,7 @@ static diffad_status save_pictures(const state *s, const picture *p, const diffa
     const diffad_image *const   all[] = { &input, &repaired, &heat, &binary };
     char                        path[4096];
     uint8_t                    *over = diffad_alloc((size_t)pixels);
-    diffad_status               st = over ? DIFFAD_OK : fail_memory();
+    diffad_status               st = over ? DIFFAD_OK : diffad_fail(DIFFAD_ERR_MEMORY, "detect: no host memory");
     for (int64_t k = 0; over && k < pixels; k++)
         over[k] = (double)r->map[k] >= s->mask_threshold;
     if (st == DIFFAD_OK)
@@ -151,7 +65,7 @@ static diffad_status save_pictures(const state *s, const picture *p, const diffa
     return st;
 }
 
-static void print_row(const state *s, const picture *p, const diffad_detection *r, const char *heatmap,
+static void print_row(const state *s, const cli_picture *p, const diffad_detection *r, const char *heatmap,
                       const char *mask)
 {
     const bool is_known = isfinite(s->threshold), is_anomalous = is_known && r->score >= s->threshold;
@@ -175,7 +89,7 @@ static void print_row(const state *s, const picture *p, const diffad_detection *
     cli_json_print(&j);
 }
 
-static diffad_status detect_one(state *s, const picture *p)
+static diffad_status detect_one(state *s, const cli_picture *p)
 {
     char             heatmap[4096], mask[4096];
     diffad_detection r;
@@ -190,11 +104,11 @@ static diffad_status detect_one(state *s, const picture *p)
 static diffad_status detect_all(state *s)
 {
     const bool goes_on = cli_has(s->c, "keep-going");
-    for (int64_t i = 0; i < s->count; i++) {
+    for (int64_t i = 0; i < s->pictures.count; i++) {
         if (cli_stop)
             return diffad_fail(DIFFAD_ERR_STOPPED, "stopped after %lld of %lld images", (long long)i,
-                               (long long)s->count);
-        const diffad_status st = detect_one(s, &s->picture[i]);
+                               (long long)s->pictures.count);
+        const diffad_status st = detect_one(s, &s->pictures.item[i]);
         if (st == DIFFAD_ERR_DATA && goes_on) {
             s->worst = st;
             s->failed++;
@@ -227,7 +141,7 @@ static int run(cli *c)
     state          s    = { .c = c, .threshold = NAN, .out = cli_text(c, "out", NULL) };
     int            code = 0;
     s.mask_threshold = cli_real(c, "mask-threshold", 0.5);
-    diffad_status st = find_pictures(&s);
+    diffad_status st = cli_find_pictures(c, 1, &s.pictures);
     if (st == DIFFAD_OK)
         st = cli_open_device(c, &dev);
     if (st == DIFFAD_OK) {
@@ -245,11 +159,7 @@ static int run(cli *c)
         code = diffad_status_exit_code(s.worst);
     if (code == 0 && s.anomalous && cli_has(c, "fail-on-anomaly"))
         code = 1;
-    for (int64_t i = 0; i < s.count; i++) {
-        diffad_release(s.picture[i].path);
-        diffad_release(s.picture[i].name);
-    }
-    diffad_release(s.picture);
+    cli_pictures_release(&s.pictures);
     return code;
 }
 

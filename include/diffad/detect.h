@@ -31,7 +31,7 @@ typedef struct diffad_detector diffad_detector;
  * files, under the names of the published code. DRAEM's NAME.pckl brings NAME_seg.pckl beside it along. options NULL:
  * defaults. Errors: CHECKPOINT, FILE, MEMORY, DEVICE, USAGE (steps). */
 DIFFAD_API diffad_status diffad_detector_open(diffad_device *dev, const char *run, const diffad_detector_options *options, diffad_detector **out);
-/* A model with random weights, for measuring: the same code as a trained one. */
+/* A model with random weights, for measuring: the same code as a trained one. No layer's weights are zero. */
 DIFFAD_API diffad_status diffad_detector_random(diffad_device *dev, const char *model, const char *scale, const diffad_detector_options *options,
                                                 diffad_detector **out);
 DIFFAD_API void          diffad_detector_close(diffad_detector *d);
@@ -72,6 +72,10 @@ typedef struct diffad_stage_time {
     const struct diffad_plan *plan;      /* of the detector: for diffad_plan_trace */
 } diffad_stage_time;
 DIFFAD_API diffad_status diffad_detector_measure(diffad_detector *d, const float *planes, diffad_stage_time *stages, int *count);
+/* The result of a stage of the last detection: encode: the latent; sample: the denoised latent; decode: the reconstruction;
+ * segment: the map. 0 values: no such stage. */
+DIFFAD_API int64_t       diffad_detector_stage_values(const diffad_detector *d, const char *stage);
+DIFFAD_API diffad_status diffad_detector_stage_read(const diffad_detector *d, const char *stage, float *out, int64_t count);
 
 /* ---- evaluation ---- */
 

@@ -191,12 +191,24 @@ diffad_status diffad_detector_open(diffad_device *dev, const char *run, const di
     return st;
 }
 
+/* Layers that a training starts from zero would hide all that stands before them. */
+static void wake_zero_layers(diffad_params *p)
+{
+    for (int64_t i = 0; i < p->count; i++) {
+        diffad_param *q = p->item[i];
+        if (q->shape.rank > 1 && q->init.kind == DIFFAD_INIT_CONSTANT && q->init.a == 0)
+            q->init = (diffad_init){ DIFFAD_INIT_UNIFORM, 1 / sqrt((double)(diffad_shape_count(&q->shape) / q->shape.side[0])), 0 };
+    }
+}
+
 static diffad_status random_weights(train_run *r)
 {
     diffad_params *const lists[] = { r->autoencoder, r->unet, r->segmenter, r->draem_rec, r->draem_seg };
     DIFFAD_TRY(run_shape_weights(r));
-    for (uint32_t i = 0; i < 5; i++)
+    for (uint32_t i = 0; i < 5; i++) {
+        wake_zero_layers(lists[i]);
         DIFFAD_TRY(diffad_params_init(lists[i], 1, i + 1));
+    }
     return DIFFAD_OK;
 }
 
@@ -327,9 +339,22 @@ diffad_status diffad_detector_picture(diffad_detector *d, const char *path, diff
     return diffad_detector_planes(d, d->input, out);
 }
 
+static const char *const stage_names[] = { "encode", "sample", "decode", "segment" };
+
+/* NULL: no such stage. */
+static const diffad_tensor *stage_result(const diffad_detector *d, const char *stage)
+{
+    const diffad_latent *l = d->latent;
+    if (strcmp(stage, stage_names[STAGE_SEGMENT]) == 0)
+        return diffad_plan_tensor(d->segment.plan, "map");
+    for (int s = STAGE_ENCODE; l && s < STAGE_SEGMENT; s++)
+        if (strcmp(stage, stage_names[s]) == 0)
+            return s == STAGE_ENCODE ? l->c : s == STAGE_SAMPLE ? l->z : l->rec;
+    return NULL;
+}
+
 diffad_status diffad_detector_measure(diffad_detector *d, const float *planes, diffad_stage_time *stages, int *count)
 {
-    static const char *const names[] = { "encode", "sample", "decode", "segment" };
     const int  first = d->latent ? STAGE_ENCODE : STAGE_SEGMENT;
     const size_t bytes = (size_t)values(d) * sizeof(float);
     *count = 0;
@@ -344,8 +369,22 @@ diffad_status diffad_detector_measure(diffad_detector *d, const float *planes, d
                                   : s == STAGE_DECODE ? d->latent->decode.plan
                                                       : d->segment.plan;
         const int times = s == STAGE_SAMPLE ? d->latent->n_rows : 1;
-        stages[(*count)++] = (diffad_stage_time){ .name = names[s], .ms = (double)(diffad_sys.monotonic_ns() - start) * 1e-6,
+        stages[(*count)++] = (diffad_stage_time){ .name = stage_names[s], .ms = (double)(diffad_sys.monotonic_ns() - start) * 1e-6,
                                                   .gflop = diffad_plan_flops(plan) * 1e-9 * times, .launches = diffad_plan_launches(plan) * times, .plan = plan };
     }
     return DIFFAD_OK;
+}
+
+int64_t diffad_detector_stage_values(const diffad_detector *d, const char *stage)
+{
+    const diffad_tensor *t = stage_result(d, stage);
+    return t ? diffad_shape_count(diffad_tensor_shape(t)) : 0;
+}
+
+diffad_status diffad_detector_stage_read(const diffad_detector *d, const char *stage, float *out, int64_t count)
+{
+    const diffad_tensor *t = stage_result(d, stage);
+    if (!t || diffad_shape_count(diffad_tensor_shape(t)) != count)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "detector: no stage \"%s\" with %lld values", stage, (long long)count);
+    return diffad_tensor_read(t, out, (size_t)count * sizeof *out);
 }
