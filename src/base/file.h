@@ -14,6 +14,11 @@ diffad_status diffad_file_read(const char *path, int64_t max_bytes, diffad_statu
 diffad_status diffad_file_read_head(const char *path, diffad_status code, unsigned char *head, int64_t room, int64_t *bytes);
 diffad_status diffad_file_write(const char *path, const void *data, int64_t bytes);
 
+/* A file read where wanted: *fd is closed by the caller. The file is not mapped: one that shrinks meanwhile is an error with
+ * `code`, not a signal. One that is replaced meanwhile is read as it was. */
+diffad_status diffad_parts_open(const char *path, diffad_status code, int *fd, int64_t *bytes);
+diffad_status diffad_parts_read(int fd, const char *path, diffad_status code, int64_t at, void *to, int64_t bytes);
+
 /* An atomic write in pieces: begin, append..., then commit or abandon (abandon after commit does nothing). */
 typedef struct diffad_writer {
     char   *path, *temporary;

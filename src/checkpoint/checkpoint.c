@@ -144,13 +144,16 @@ static diffad_status add_tensor(joiner *j, const diffad_file_tensor *t, const ch
 static diffad_status check_condition(const diffad_file *f, const char *path)
 {
     char name[NAME_BYTES], first[NAME_BYTES + 32];
+    bool is_same = false;
     for (int i = 0; i < diffad_file_count(f); i++) {
         const diffad_file_tensor *t = diffad_file_at(f, i), *other;
         if (checkpoint_name(t->name, name, sizeof name, NULL) != PART_CONDITION)
             continue;
         snprintf(first, sizeof first, "first_stage_model.%s", name);
         other = diffad_file_find(f, first);
-        if (!other || other->bytes != t->bytes || (other->data != t->data && memcmp(other->data, t->data, (size_t)t->bytes) != 0))
+        if (other)
+            DIFFAD_TRY(diffad_file_same_bytes(other, t, &is_same));
+        if (!other || !is_same)
             DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: \"%.80s\" is not equal to \"%.80s\": a conditioning stage of its own is not part of DiffAD", path, t->name,
                         first);
     }

@@ -21,8 +21,9 @@ typedef struct diffad_checkpoint {
 } diffad_checkpoint;
 
 /* paths: files, or folders whose .ckpt, .pckl, .pt, .pth and .safetensors files are meant; NULL-terminated. The view's
- * metadata are those of the files; "model" is a description where one of our files has it. Errors: CHECKPOINT (no such
- * file, two files with the same network, a conditioning stage that is not the autoencoder, no network at all), MEMORY. */
+ * metadata are those of the files; of safetensors files only headers are in memory (diffad_file_open_wanted);
+ * "model" is a description where one of our files has it. Errors: CHECKPOINT (no such file, two files with the same network,
+ * a conditioning stage that is not the autoencoder, no network at all), MEMORY. */
 diffad_status diffad_checkpoint_open(const char *const *paths, diffad_checkpoint *out);
 void          diffad_checkpoint_close(diffad_checkpoint *c);
 

@@ -194,7 +194,8 @@ static diffad_status save_lightning(const output *o, const checkpoint_extras *x)
 diffad_status diffad_checkpoint_write(const diffad_checkpoint *c, const char *path, checkpoint_layout layout, const checkpoint_extras *x, int *tensors)
 {
     output        o = { .c = c, .path = path };
-    diffad_status st = DIFFAD_OK;
+    diffad_status st;
+    DIFFAD_GOTO(done, diffad_file_hold(c->view));
     switch (layout) {
     case LAYOUT_SAFETENSORS: DIFFAD_GOTO(done, safetensors_layout(&o)); DIFFAD_GOTO(done, save_safetensors(&o, x)); break;
     case LAYOUT_LATENT: DIFFAD_GOTO(done, latent_layout(&o, x)); DIFFAD_GOTO(done, save_lightning(&o, x)); break;

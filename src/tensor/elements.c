@@ -1,6 +1,6 @@
 /* elements.c: the values inside a file's tensors: conversion to float, and the search for what is not finite. */
 #include "base/fail.h"
-#include "diffad/tensor.h"
+#include "tensor/tensor_file.h"
 
 #include <string.h>
 
@@ -52,6 +52,20 @@ static float element(const diffad_file_tensor *t, const unsigned char *p)
     return 0;
 }
 
+static diffad_status convert_pieces(const diffad_file_tensor *t, size_t each, float *out, int64_t count)
+{
+    enum { PIECE = 65536 };
+    unsigned char piece[PIECE];
+    const int64_t most = PIECE / (int64_t)each;
+    for (int64_t i = 0; i < count; i += most) {
+        const int64_t n = count - i < most ? count - i : most;
+        DIFFAD_TRY(diffad_file_piece(t, i * (int64_t)each, piece, n * (int64_t)each));
+        for (int64_t k = 0; k < n; k++)
+            out[i + k] = element(t, piece + (size_t)k * each);
+    }
+    return DIFFAD_OK;
+}
+
 diffad_status diffad_file_to_f32(const diffad_file_tensor *t, float *out, int64_t count)
 {
     const size_t each = diffad_dtype_bytes(t->type);
@@ -59,9 +73,9 @@ diffad_status diffad_file_to_f32(const diffad_file_tensor *t, float *out, int64_
     if (each == 0 || count != diffad_shape_count(&t->shape) || count != t->bytes / (int64_t)each)
         DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "tensor \"%.80s\" %s %s: room for %lld elements", t->name, diffad_dtype_name(t->type),
                     diffad_shape_text(&t->shape, text, sizeof text), (long long)count);
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; t->data && i < count; i++)
         out[i] = element(t, t->data + (size_t)i * each);
-    return DIFFAD_OK;
+    return t->data ? DIFFAD_OK : convert_pieces(t, each, out, count);
 }
 
 /* All bits of the exponent are set. */

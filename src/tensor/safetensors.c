@@ -10,9 +10,10 @@
  * - begin or end negative, begin > end, end past the data, bytes that do not fit shape and type;
  * - data that overlap, leave a hole, or go on behind the last tensor.
  * Unaligned data are legal: elements are read byte by byte. Other fields of a tensor are ignored. Files are read, not
- * mapped, so that a file that shrinks meanwhile cannot crash us; memory follows the true size of the file. */
+ * mapped, so that a file that shrinks meanwhile cannot crash us: the header first, then each tensor's data when wanted. Memory
+ * follows the true size of the file. */
 #include "tensor/safetensors.h"
-#include "base/fail.h"
+#include "base/file.h"
 #include "base/size.h"
 #include "base/sys.h"
 #include "tensor/tensor_file.h"
@@ -26,8 +27,8 @@ enum { LENGTH_BYTES = 8, MAX_DEPTH = 8, MAX_VALUES = DIFFAD_FILE_MAX_TENSORS * 2
 typedef struct parser {
     const char          *origin;
     diffad_file         *f;
-    const unsigned char *data;            /* behind the header */
-    int64_t              bytes;
+    const unsigned char *data;            /* behind the header; NULL: on disk */
+    int64_t              start, bytes;    /* of it */
 } parser;
 
 /* ---- shared with the writer ---- */
@@ -176,7 +177,9 @@ static diffad_status read_tensor(parser *p, const char *name, const json_t *from
         return fail_tensor(p, name, "a shape with more elements than can be counted");
     if (bytes != end - begin)
         return fail_tensor(p, name, "its bytes do not fit its shape and dtype");
-    t->data  = p->data + begin;
+    t->data  = p->data ? p->data + begin : NULL;
+    t->file  = p->f;
+    t->at    = p->start + begin;
     t->bytes = bytes;
     t->name  = diffad_arena_strdup(&p->f->arena, name);
     return t->name ? DIFFAD_OK : fail_memory(p);
@@ -185,8 +188,8 @@ static diffad_status read_tensor(parser *p, const char *name, const json_t *from
 static int by_data(const void *a, const void *b)
 {
     const diffad_file_tensor *x = a, *y = b;
-    if (x->data != y->data)
-        return x->data < y->data ? -1 : 1;
+    if (x->at != y->at)
+        return x->at < y->at ? -1 : 1;
     if (x->bytes != y->bytes)
         return x->bytes < y->bytes ? -1 : 1;
     return strcmp(x->name, y->name);
@@ -195,16 +198,16 @@ static int by_data(const void *a, const void *b)
 /* The data of all tensors, in order, are the whole data. */
 static diffad_status check_tiling(const parser *p)
 {
-    const unsigned char *at = p->data;
+    int64_t at = p->start;
     for (int i = 0; i < p->f->count; i++) {
         const diffad_file_tensor *t = &p->f->tensor[i];
-        if (t->data != at)
-            return fail_tensor(p, t->name, t->data < at ? "its data overlap another tensor's" : "a hole before its data");
+        if (t->at != at)
+            return fail_tensor(p, t->name, t->at < at ? "its data overlap another tensor's" : "a hole before its data");
         at += t->bytes;
     }
-    if (at != p->data + p->bytes)
+    if (at != p->start + p->bytes)
         DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: %lld bytes behind the last tensor; the file is damaged", p->origin,
-                    (long long)(p->data + p->bytes - at));
+                    (long long)(p->start + p->bytes - at));
     return DIFFAD_OK;
 }
 
@@ -231,26 +234,31 @@ static diffad_status read_tensors(parser *p, json_t *root)
     return diffad_file_index(f, p->origin);
 }
 
-static diffad_status parse(parser *p, size_t bytes)
+/* The length in front of the header of a file of `bytes`; `begin` holds its first 8. */
+static diffad_status header_length(const parser *p, const unsigned char *begin, int64_t bytes, size_t *length)
 {
-    const unsigned char *b = p->f->bytes;
-    uint64_t             n = 0;
-    json_error_t         why;
+    uint64_t n = 0;
     if (bytes < LENGTH_BYTES)
-        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: %zu bytes, too short for a safetensors file", p->origin, bytes);
+        DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: %lld bytes, too short for a safetensors file", p->origin, (long long)bytes);
     for (int i = LENGTH_BYTES - 1; i >= 0; i--)
-        n = n << 8 | b[i];
+        n = n << 8 | begin[i];
     if (n > DIFFAD_FILE_MAX_HEADER)
         DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: a header of %llu bytes, more than 16 MiB; this is not a safetensors file", p->origin,
                     (unsigned long long)n);
-    if (n > bytes - LENGTH_BYTES)
+    if (n > (uint64_t)bytes - LENGTH_BYTES)
         DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: the header of %llu bytes goes past the end of the file (is it complete?)", p->origin,
                     (unsigned long long)n);
-    const char *text = (const char *)b + LENGTH_BYTES;
-    p->data  = b + LENGTH_BYTES + n;
-    p->bytes = (int64_t)(bytes - LENGTH_BYTES - (size_t)n);
-    DIFFAD_TRY(check_header(p, text, (size_t)n));
-    json_t *root = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &why);
+    *length = (size_t)n;
+    return DIFFAD_OK;
+}
+
+static diffad_status parse(parser *p, const char *text, size_t n, int64_t bytes)
+{
+    json_error_t why;
+    p->start = LENGTH_BYTES + (int64_t)n;
+    p->bytes = bytes - p->start;
+    DIFFAD_TRY(check_header(p, text, n));
+    json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
     if (!root && json_error_code(&why) == json_error_out_of_memory)
         return fail_memory(p);
     if (!root)
@@ -260,15 +268,50 @@ static diffad_status parse(parser *p, size_t bytes)
     return st;
 }
 
+static diffad_status give(diffad_status st, diffad_file *f, diffad_file **out)
+{
+    if (st == DIFFAD_OK)
+        *out = f;
+    else
+        diffad_file_close(f);
+    return st;
+}
+
 diffad_status diffad_safetensors_take(const char *origin, unsigned char *data, size_t bytes, diffad_file **out)
 {
     diffad_file *f;
+    size_t       n = 0;
     DIFFAD_TRY(diffad_file_new(origin, data, &f));
-    parser              p  = { .origin = origin, .f = f };
-    const diffad_status st = parse(&p, bytes);
-    if (st != DIFFAD_OK)
-        diffad_file_close(f);
-    else
-        *out = f;
+    parser        p  = { .origin = origin, .f = f };
+    diffad_status st = header_length(&p, data, (int64_t)bytes, &n);
+    if (st == DIFFAD_OK) {
+        p.data = data + LENGTH_BYTES + n;
+        st     = parse(&p, (const char *)data + LENGTH_BYTES, n, (int64_t)bytes);
+    }
+    return give(st, f, out);
+}
+
+static diffad_status open_parts(parser *p)
+{
+    unsigned char length[LENGTH_BYTES] = { 0 };
+    int64_t       bytes;
+    size_t        n = 0;
+    DIFFAD_TRY(diffad_parts_open(p->origin, DIFFAD_ERR_CHECKPOINT, &p->f->fd, &bytes));
+    DIFFAD_TRY(diffad_parts_read(p->f->fd, p->origin, DIFFAD_ERR_CHECKPOINT, 0, length, bytes < LENGTH_BYTES ? bytes : LENGTH_BYTES));
+    DIFFAD_TRY(header_length(p, length, bytes, &n));
+    char         *text = diffad_alloc(n + 1);
+    diffad_status st   = text && (p->f->path = diffad_arena_strdup(&p->f->arena, p->origin)) ? DIFFAD_OK : fail_memory(p);
+    if (st == DIFFAD_OK)
+        st = diffad_parts_read(p->f->fd, p->origin, DIFFAD_ERR_CHECKPOINT, LENGTH_BYTES, text, (int64_t)n);
+    if (st == DIFFAD_OK)
+        st = parse(p, text, n, bytes);
+    diffad_release(text);
     return st;
+}
+
+diffad_status diffad_safetensors_open(const char *path, diffad_file **out)
+{
+    diffad_file *f;
+    DIFFAD_TRY(diffad_file_new(path, NULL, &f));
+    return give(open_parts(&(parser){ .origin = path, .f = f }), f, out);
 }

@@ -16,5 +16,7 @@ bool diffad_file_name_ok(const char *name);
 bool diffad_file_tensor_bytes(diffad_dtype type, const diffad_shape *shape, int64_t *bytes);
 /* Reads a whole file's bytes, which are taken, also on failure. */
 diffad_status diffad_safetensors_take(const char *origin, unsigned char *data, size_t bytes, diffad_file **out);
+/* Reads a file's header; the data stay on disk (diffad_file_piece). */
+diffad_status diffad_safetensors_open(const char *path, diffad_file **out);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD = 32 };
+enum { HEAD = 32, PIECE = 16384 };
 
 static const int64_t MAX_FILE = (int64_t)1 << 38;
 
@@ -19,6 +19,7 @@ diffad_status diffad_file_new(const char *origin, unsigned char *bytes, diffad_f
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory", origin);
     }
     f->bytes = bytes;
+    f->fd    = -1;
     *out     = f;
     return DIFFAD_OK;
 }
@@ -29,7 +30,49 @@ void diffad_file_close(diffad_file *f)
         return;
     diffad_arena_release(&f->arena);
     diffad_release(f->bytes);
+    if (f->fd >= 0)
+        diffad_sys.close(f->fd);
     diffad_release(f);
+}
+
+/* ---- data on disk ---- */
+
+diffad_status diffad_file_piece(const diffad_file_tensor *t, int64_t from, void *to, int64_t bytes)
+{
+    if (!t->data)
+        return bytes ? diffad_parts_read(t->file->fd, t->file->path, DIFFAD_ERR_CHECKPOINT, t->at + from, to, bytes) : DIFFAD_OK;
+    memcpy(to, t->data + from, (size_t)bytes);
+    return DIFFAD_OK;
+}
+
+diffad_status diffad_file_same_bytes(const diffad_file_tensor *a, const diffad_file_tensor *b, bool *same)
+{
+    unsigned char x[PIECE], y[PIECE];
+    *same = a->bytes == b->bytes;
+    if (a->data && a->data == b->data)
+        return DIFFAD_OK;
+    for (int64_t at = 0; *same && at < a->bytes; at += PIECE) {
+        const int64_t n = a->bytes - at < PIECE ? a->bytes - at : PIECE;
+        DIFFAD_TRY(diffad_file_piece(a, at, x, n));
+        DIFFAD_TRY(diffad_file_piece(b, at, y, n));
+        *same = memcmp(x, y, (size_t)n) == 0;
+    }
+    return DIFFAD_OK;
+}
+
+diffad_status diffad_file_hold(diffad_file *f)
+{
+    for (int i = 0; i < f->count; i++) {
+        diffad_file_tensor *t = &f->tensor[i];
+        if (t->data)
+            continue;
+        unsigned char *to = diffad_arena_alloc(&f->arena, (size_t)t->bytes + 1);
+        if (!to)
+            DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "tensor \"%.80s\": no host memory for %lld bytes", t->name, (long long)t->bytes);
+        DIFFAD_TRY(diffad_file_piece(t, 0, to, t->bytes));
+        t->data = to;
+    }
+    return DIFFAD_OK;
 }
 
 /* ---- finding ---- */
@@ -104,12 +147,23 @@ diffad_status diffad_file_open_wanted(const char *path, diffad_file_wants wants,
     const file_kind kind = kind_of(head, (size_t)bytes);
     if (kind == KIND_TORCH_ZIP)
         return diffad_torch_open(path, wants, out);
+    if (kind == KIND_SAFETENSORS)
+        return diffad_safetensors_open(path, out);
     DIFFAD_TRY(diffad_file_read(path, MAX_FILE, DIFFAD_ERR_CHECKPOINT, &data, &bytes));
-    return kind == KIND_TORCH_LEGACY ? diffad_torch_legacy_take(path, data, bytes, wants, out)
-                                     : diffad_safetensors_take(path, data, (size_t)bytes, out);
+    return diffad_torch_legacy_take(path, data, bytes, wants, out);
 }
 
-diffad_status diffad_file_open(const char *path, diffad_file **out) { return diffad_file_open_wanted(path, NULL, out); }
+diffad_status diffad_file_open(const char *path, diffad_file **out)
+{
+    diffad_file *f;
+    DIFFAD_TRY(diffad_file_open_wanted(path, NULL, &f));
+    const diffad_status st = diffad_file_hold(f);
+    if (st == DIFFAD_OK)
+        *out = f;
+    else
+        diffad_file_close(f);
+    return st;
+}
 
 diffad_status diffad_file_parse(const char *origin, const void *data, size_t bytes, diffad_file **out)
 {

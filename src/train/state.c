@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/sys.h"
 #include "base/text.h"
+#include "tensor/tensor_file.h"
 #include "train/train.h"
 
 #include <stdio.h>
@@ -160,7 +161,7 @@ diffad_status train_state_load(train_job *j, bool *found, bool *is_final)
         diffad_status st = DIFFAD_OK;
         if (diffad_path_exists(path)) {
             diffad_file *f = NULL;
-            st = diffad_file_open(path, &f);
+            st = diffad_file_open_wanted(path, NULL, &f);
             if (st == DIFFAD_OK)
                 st = check_header(j, f, path, &j->step);
             if (st == DIFFAD_OK && (st = load_parts(j, f, *is_final)) != DIFFAD_OK)

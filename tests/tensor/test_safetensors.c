@@ -4,6 +4,7 @@
 #include "support/fault.h"
 #include "support/folder.h"
 #include "tensor/safetensors.h"
+#include "tensor/tensor_file.h"
 
 #include <criterion/criterion.h>
 #include <float.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A file of header and data bytes in `out`; the length says `length` when that is not negative. */
 static size_t build(unsigned char *out, const char *header, int64_t length, size_t data)
@@ -496,6 +498,99 @@ Test(safetensors, any_failing_call_of_an_open_is_an_error_without_a_leak)
         for (int k = 1; fault_arm(kind, k, false); k++) {
             diffad_file        *f  = NULL;
             const diffad_status st = diffad_file_open(path, &f);
+            fault_disarm();
+            cr_expect_eq(st == DIFFAD_OK, !fault_met() || kind == FAULT_CLOSE, "%s %d: %d", fault_name(kind), k, st);
+            diffad_file_close(f);
+            cr_expect(fault_live_blocks() == 0 && fault_open_files() == 0, "%s %d leaks", fault_name(kind), k);
+        }
+}
+
+/* ---- data that stay on disk ---- */
+
+enum { LARGE = 300001 };      /* no multiple of a piece */
+static float  large[LARGE];
+static size_t largest_alloc;
+static void *(*real_alloc)(size_t);
+
+static void *measured_alloc(size_t bytes)
+{
+    largest_alloc = bytes > largest_alloc ? bytes : largest_alloc;
+    return real_alloc(bytes);
+}
+
+static const char *large_file(void)
+{
+    const char        *path = folder_path(folder_new(), "f");
+    diffad_file_tensor t[6];
+    const int          n = sample(t);
+    for (int i = 0; i < LARGE; i++)
+        large[i] = (float)(i * 7 % 1001) / 3;
+    t[n]     = (diffad_file_tensor){ "large", DIFFAD_F32, { 1, { LARGE } }, (unsigned char *)large, sizeof large };
+    t[n + 1] = (diffad_file_tensor){ "same", DIFFAD_F32, { 1, { LARGE } }, (unsigned char *)large, sizeof large };
+    cr_assert_eq(diffad_file_save(path, t, n + 2, texts, 2), DIFFAD_OK, "%s", diffad_error_detail());
+    return path;
+}
+
+Test(safetensors, data_on_disk_are_the_same_and_take_no_memory)
+{
+    const char   *path = large_file();
+    diffad_file  *disk, *memory;
+    float         a[6], b[6];
+    static float  all[LARGE];
+    bool          is_same = false;
+    real_alloc       = diffad_sys.alloc;
+    diffad_sys.alloc = measured_alloc;
+    cr_assert_eq(diffad_file_open_wanted(path, NULL, &disk), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_assert_eq(diffad_file_to_f32(diffad_file_find(disk, "large"), all, LARGE), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_expect_eq(diffad_file_same_bytes(diffad_file_find(disk, "large"), diffad_file_find(disk, "same"), &is_same), DIFFAD_OK);
+    cr_expect(is_same);
+    cr_expect_eq(diffad_file_same_bytes(diffad_file_find(disk, "large"), diffad_file_find(disk, "mask"), &is_same), DIFFAD_OK);
+    cr_expect_not(is_same);
+    cr_expect_lt(largest_alloc, 1 << 17, "%zu bytes at once", largest_alloc);
+
+    cr_expect_arr_eq(all, large, sizeof all);
+    cr_assert_eq(diffad_file_open(path, &memory), DIFFAD_OK);
+    for (int i = 0; i < diffad_file_count(memory); i++) {
+        const diffad_file_tensor *x = diffad_file_at(disk, i), *y = diffad_file_at(memory, i);
+        const int64_t             n = diffad_shape_count(&x->shape);
+        cr_expect(strcmp(x->name, y->name) == 0 && !x->data && (y->data || y->bytes == 0));
+        if (n <= 6) {
+            cr_expect(diffad_file_to_f32(x, a, n) == DIFFAD_OK && diffad_file_to_f32(y, b, n) == DIFFAD_OK);
+            cr_expect_arr_eq(a, b, (size_t)n * sizeof *a);
+        }
+    }
+    cr_assert_eq(diffad_file_hold(disk), DIFFAD_OK);
+    cr_expect_arr_eq(diffad_file_find(disk, "same")->data, large, sizeof large);
+    diffad_file_close(disk);
+    diffad_file_close(memory);
+}
+
+Test(safetensors, a_file_that_shrinks_while_it_is_open_is_an_error)
+{
+    const char  *path = large_file();
+    diffad_file *f;
+    static float all[LARGE];
+    cr_assert_eq(diffad_file_open_wanted(path, NULL, &f), DIFFAD_OK);
+    cr_assert_eq(truncate(path, 500000), 0);
+
+    cr_expect_eq(diffad_file_to_f32(diffad_file_find(f, "same"), all, LARGE), DIFFAD_ERR_CHECKPOINT);
+    cr_expect(strstr(diffad_error_detail(), path) && strstr(diffad_error_detail(), "shorter"), "%s", diffad_error_detail());
+    cr_expect_eq(diffad_file_hold(f), DIFFAD_ERR_CHECKPOINT);
+    diffad_file_close(f);
+}
+
+Test(safetensors, any_failing_call_of_a_read_from_disk_is_an_error_without_a_leak)
+{
+    const char  *path = large_file();
+    static float all[LARGE];
+    fault_install();
+    fault_slow(1000);
+    for (fault_kind kind = 0; kind < FAULT_KINDS; kind++)
+        for (int k = 1; fault_arm(kind, k, false) && k < 400; k++) {
+            diffad_file  *f  = NULL;
+            diffad_status st = diffad_file_open_wanted(path, NULL, &f);
+            if (st == DIFFAD_OK)
+                st = diffad_file_to_f32(diffad_file_find(f, "large"), all, LARGE);
             fault_disarm();
             cr_expect_eq(st == DIFFAD_OK, !fault_met() || kind == FAULT_CLOSE, "%s %d: %d", fault_name(kind), k, st);
             diffad_file_close(f);
