@@ -8,6 +8,9 @@
 #define DV 32
 #endif
 #include "common/local.cl"
+/* Arrays stay in registers only where every loop over them is unrolled; the long loops are not, or sums fill all registers. */
+#define UNROLL _Pragma("unroll")
+#define FOUR   _Pragma("unroll 4")
 #define TILE   32
 #define SLICE  16
 #define SLICES ((D + DV - 1) / DV)
@@ -26,19 +29,19 @@ DIFFAD_LOCAL_FN void product(__global const float *a, int a0, __global const flo
                     __local float *sa, __local float *sb, float acc[4][4])
 {
     const int i = (int)get_local_id(0) / 8, j = (int)get_local_id(0) % 8;
-    for (int r = 0; r < 4; r++)
-        for (int c = 0; c < 4; c++)
+    UNROLL for (int r = 0; r < 4; r++)
+        UNROLL for (int c = 0; c < 4; c++)
             acc[r][c] = 0.0f;
     for (int c0 = 0; c0 < depth; c0 += SLICE) {
         barrier(CLK_LOCAL_MEM_FENCE);
         fetch(a, T, c0, a0, sa);
         fetch(b, T, c0, b0, sb);
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (int d = 0; d < SLICE; d++) {
+        FOUR for (int d = 0; d < SLICE; d++) {
             const float4 u = vload4(i, sa + d * TILE), w = vload4(j, sb + d * TILE);
             const float  row[4] = { u.x, u.y, u.z, u.w }, column[4] = { w.x, w.y, w.z, w.w };
-            for (int r = 0; r < 4; r++)
-                for (int c = 0; c < 4; c++)
+            UNROLL for (int r = 0; r < 4; r++)
+                UNROLL for (int c = 0; c < 4; c++)
                     acc[r][c] += row[r] * column[c];
         }
     }
@@ -48,8 +51,8 @@ DIFFAD_LOCAL_FN void product(__global const float *a, int a0, __global const flo
 DIFFAD_LOCAL_FN void share(float acc[4][4], __local float *weight)
 {
     const int i = (int)get_local_id(0) / 8, j = (int)get_local_id(0) % 8;
-    for (int c = 0; c < 4; c++)
-        for (int r = 0; r < 4; r++)
+    UNROLL for (int c = 0; c < 4; c++)
+        UNROLL for (int r = 0; r < 4; r++)
             weight[(4 * j + c) * TILE + 4 * i + r] = acc[r][c];
 }
 
@@ -58,26 +61,25 @@ DIFFAD_LOCAL_FN void gather(__global const float *x, int x0, int T, int first, _
                             __local float *sx, float sum[DV / 8][4])
 {
     const int i = (int)get_local_id(0) / 8, j = (int)get_local_id(0) % 8;
-#pragma unroll
-    for (int m = 0; m < DV / 8; m += SLICE / 8) {
+    UNROLL for (int m = 0; m < DV / 8; m += SLICE / 8) {
         barrier(CLK_LOCAL_MEM_FENCE);
         fetch(x, T, first + 8 * m, x0, sx);
         barrier(CLK_LOCAL_MEM_FENCE);
-        for (int k = 0; k < TILE; k++) {
+        FOUR for (int k = 0; k < TILE; k++) {
             const float4 w = vload4(i, weight + k * TILE);
             const float  row[4] = { w.x, w.y, w.z, w.w };
-            for (int h = 0; h < SLICE / 8; h++)
-                for (int r = 0; r < 4; r++)
+            UNROLL for (int h = 0; h < SLICE / 8; h++)
+                UNROLL for (int r = 0; r < 4; r++)
                     sum[m + h][r] += row[r] * sx[(8 * h + j) * TILE + k];
         }
     }
 }
 
-static void put(float sum[DV / 8][4], const float factor[4], __global float *to, int T, int t0, int first)
+DIFFAD_LOCAL_FN void put(float sum[DV / 8][4], const float factor[4], __global float *to, int T, int t0, int first)
 {
     const int i = (int)get_local_id(0) / 8, j = (int)get_local_id(0) % 8;
-    for (int m = 0; m < DV / 8; m++)
-        for (int r = 0; r < 4; r++)
+    UNROLL for (int m = 0; m < DV / 8; m++)
+        UNROLL for (int r = 0; r < 4; r++)
             if (first + 8 * m + j < D && t0 + 4 * i + r < T)
                 to[(size_t)(first + 8 * m + j) * T + t0 + 4 * i + r] = sum[m][r] * factor[r];
 }
@@ -87,12 +89,12 @@ DIFFAD_LOCAL_FN void join(float v[4], int is_max, __local float *red)
 {
     const int i = (int)get_local_id(0) / 8, j = (int)get_local_id(0) % 8;
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int r = 0; r < 4; r++)
+    UNROLL for (int r = 0; r < 4; r++)
         red[j * TILE + 4 * i + r] = v[r];
     barrier(CLK_LOCAL_MEM_FENCE);
-    for (int r = 0; r < 4; r++) {
+    UNROLL for (int r = 0; r < 4; r++) {
         float all = red[4 * i + r];
-        for (int k = 1; k < 8; k++)
+        UNROLL for (int k = 1; k < 8; k++)
             all = is_max ? max(all, red[k * TILE + 4 * i + r]) : all + red[k * TILE + 4 * i + r];
         v[r] = all;
     }
@@ -109,39 +111,39 @@ void attention_fwd(__global const float *qkv, ulong qkv_off, __global float *y, 
     const size_t head = get_group_id(2) * (get_num_groups(1) / SLICES) + get_group_id(1) / SLICES;
     __global const float *q = qkv + qkv_off + head * 3 * D * T, *k = q + (size_t)D * T, *v = k + (size_t)D * T;
     float acc[4][4], sum[DV / 8][4], top[4], total[4], best[4], part[4];
-    for (int r = 0; r < 4; r++) {
+    UNROLL for (int r = 0; r < 4; r++) {
         top[r]   = -INFINITY;
         total[r] = 0.0f;
-        for (int m = 0; m < DV / 8; m++)
+        UNROLL for (int m = 0; m < DV / 8; m++)
             sum[m][r] = 0.0f;
     }
     for (int j0 = 0; j0 < T; j0 += TILE) {
         product(q, t0, k, j0, T, D, sa, sb, acc);
-        for (int r = 0; r < 4; r++) {
+        UNROLL for (int r = 0; r < 4; r++) {
             best[r] = top[r];
-            for (int c = 0; c < 4; c++) {
+            UNROLL for (int c = 0; c < 4; c++) {
                 acc[r][c] = j0 + 4 * j + c < T ? acc[r][c] * scale : -INFINITY;
                 best[r]   = max(best[r], acc[r][c]);
             }
         }
         join(best, 1, red);
-        for (int r = 0; r < 4; r++) {
+        UNROLL for (int r = 0; r < 4; r++) {
             part[r] = 0.0f;
-            for (int c = 0; c < 4; c++)
+            UNROLL for (int c = 0; c < 4; c++)
                 part[r] += acc[r][c] = exp(acc[r][c] - best[r]);
             const float factor = exp(top[r] - best[r]);
             total[r] *= factor;
-            for (int m = 0; m < DV / 8; m++)
+            UNROLL for (int m = 0; m < DV / 8; m++)
                 sum[m][r] *= factor;
             top[r] = best[r];
         }
         share(acc, weight);
         join(part, 0, red);
-        for (int r = 0; r < 4; r++)
+        UNROLL for (int r = 0; r < 4; r++)
             total[r] += part[r];
         gather(v, j0, T, first, weight, sa, sum);
     }
-    for (int r = 0; r < 4; r++) {
+    UNROLL for (int r = 0; r < 4; r++) {
         part[r] = 1.0f / total[r];
         if (first == 0 && j == 0 && t0 + 4 * i + r < T)
             lse[lse_off + head * T + t0 + 4 * i + r] = top[r] + log(total[r]);
@@ -179,14 +181,14 @@ void attention_bwd(__global const float *qkv, ulong qkv_off, __global const floa
     __global const float *grad = dy + dy_off + head * D * T, *x = which == 0 ? k : which == 1 ? q : grad;
     float acc[4][4], dot[4][4], sum[DV / 8][4];
     const float one[4] = { 1.0f, 1.0f, 1.0f, 1.0f };
-    for (int m = 0; m < DV / 8; m++)
-        for (int r = 0; r < 4; r++)
+    UNROLL for (int m = 0; m < DV / 8; m++)
+        UNROLL for (int r = 0; r < 4; r++)
             sum[m][r] = 0.0f;
     for (int j0 = 0; j0 < T; j0 += TILE) {
         product(which == 0 ? q : k, t0, which == 0 ? k : q, j0, T, D, sa, sb, acc);
         product(which == 0 ? grad : v, t0, which == 0 ? v : grad, j0, T, which == 2 ? 0 : D, sa, sb, dot);
-        for (int r = 0; r < 4; r++)
-            for (int c = 0; c < 4; c++) {
+        UNROLL for (int r = 0; r < 4; r++)
+            UNROLL for (int c = 0; c < 4; c++) {
                 const size_t query = head * T + min(which == 0 ? t0 + 4 * i + r : j0 + 4 * j + c, T - 1);
                 const float  p = exp(acc[r][c] * scale - lse[lse_off + query]);
                 acc[r][c] = which == 2 ? p : p * (dot[r][c] - delta[delta_off + query]) * scale;

@@ -15,8 +15,8 @@ void randn(__global const int *key, ulong key_off, __global float *y, ulong y_of
         vstore4(v, i, to);
         return;
     }
-    float lane[4];
-    vstore4(v, 0, lane);
-    for (size_t j = 4 * i; j < count; j++)
-        to[j] = lane[j - 4 * i];
+    const float lane[4] = { v.x, v.y, v.z, v.w };
+    _Pragma("unroll") for (int j = 0; j < 4; j++)
+        if (4 * i + j < count)
+            to[4 * i + j] = lane[j];
 }

@@ -87,20 +87,25 @@ diffad_launch diffad_launch_call(const char *name, diffad_host_call host)
 
 static int by_name(const diffad_launch *l, int a, int b) { return strcmp(l->def[a].name, l->def[b].name); }
 
-static diffad_status defines_text(const diffad_launch *l, char *out, size_t bytes)
+diffad_status diffad_launch_constants(const diffad_launch *l, char *out, size_t bytes)
 {
-    int    order[DIFFAD_LAUNCH_DEFS];
-    size_t used = 0;
-    for (int i = 0; i < l->n_defs; i++) {
+    static const char *const group_names[] = { "WG", "WG1", "WG2" };
+    diffad_launch all = *l;
+    int           order[DIFFAD_LAUNCH_DEFS];
+    size_t        used = 0;
+    for (int i = 0; i < 3; i++) {
+        all.def[all.n_defs].name    = group_names[i];
+        all.def[all.n_defs++].value = l->group[i];
+    }
+    for (int i = 0; i < all.n_defs; i++) {
         int k = i;
-        for (; k > 0 && by_name(l, i, order[k - 1]) < 0; k--)
+        for (; k > 0 && by_name(&all, i, order[k - 1]) < 0; k--)
             order[k] = order[k - 1];
         order[k] = i;
     }
-    out[0] = '\0';
-    for (int i = 0; i < l->n_defs; i++) {
-        const int n = snprintf(out + used, bytes - used, "%s-D%s=%lld", i ? " " : "", l->def[order[i]].name,
-                               (long long)l->def[order[i]].value);
+    for (int i = 0; i < all.n_defs; i++) {
+        const int n = snprintf(out + used, bytes - used, "%s-D%s=%lld", i ? " " : "", all.def[order[i]].name,
+                               (long long)all.def[order[i]].value);
         if (n < 0 || (used += (size_t)n) >= bytes)
             DIFFAD_FAIL(DIFFAD_ERR_INTERNAL, "kernel %s: too many constants", l->kernel);
     }
@@ -187,16 +192,13 @@ diffad_status diffad_freeze(diffad_device *dev, const diffad_launch *l, const di
         return DIFFAD_OK;
     }
     DIFFAD_TRY(check_limits(dev, l));
-    static const char *const group_names[] = { "WG", "WG1", "WG2" };
     for (int i = 0; i < 3; i++) {
         f.local[i]  = (size_t)l->group[i];
         f.global[i] = (size_t)diffad_round_up(l->items[i], l->group[i]);
         if (f.global[i] > 1)
             f.dims = (cl_uint)i + 1;
-        f.launch.def[f.launch.n_defs].name    = group_names[i];
-        f.launch.def[f.launch.n_defs++].value = l->group[i];
     }
-    DIFFAD_TRY(defines_text(&f.launch, defines, sizeof defines));
+    DIFFAD_TRY(diffad_launch_constants(l, defines, sizeof defines));
     DIFFAD_TRY(diffad_program_get(dev, l->program, defines, &f.program));
     DIFFAD_TRY(diffad_program_kernel(f.program, l->kernel, &f.kernel));
     diffad_status st = check_kernel(dev, &f);

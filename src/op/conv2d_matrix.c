@@ -11,6 +11,7 @@ enum {
     TILE_N    = 8,
     TEAM      = 32,          /* work-items that share a tile */
     LEAST_RUN = 4,           /* stages, or steps of a weight gradient, that a slice sums at least */
+    MOST_HELD = 96,          /* sums and fetched floats of an item: more has been seen to spill (tests/bench/compile_lab.tsv) */
     MOST_RUN  = 4096
 };
 
@@ -93,12 +94,20 @@ static cut cut_of(const diffad_caps *caps, const conv2d_phase *p, diffad_precisi
     return c;
 }
 
+/* Sums of an item, and the floats that it fetches for the next stage. */
+static int64_t held_by(const cut *c, const conv2d_phase *p, diffad_precision precision)
+{
+    const int64_t rounds = diffad_ceil_div(2 * c->sub * halo_of(p, &c->t), items_of(&c->t));
+    return 4 * c->t.mt * c->t.nt + 4 * word_terms(precision) * rounds;
+}
+
 static diffad_status best_cut(const diffad_caps *caps, const diffad_node *n, const conv2d_phase *p, diffad_precision precision, cut *best)
 {
     best->score = 0;
     for (size_t i = 0; i < sizeof tiles / sizeof tiles[0]; i++) {
         const cut c = cut_of(caps, p, precision, &tiles[i], 0);
-        if ((uint64_t)items_of(&c.t) <= caps->max_group && (uint64_t)c.local <= caps->local_mem && c.score > best->score)
+        if ((uint64_t)items_of(&c.t) <= caps->max_group && (uint64_t)c.local <= caps->local_mem &&
+            held_by(&c, p, precision) <= MOST_HELD && c.score > best->score)
             *best = c;
     }
     if (best->score <= 0)

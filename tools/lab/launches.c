@@ -1,0 +1,310 @@
+/* launches.c: what the plans of a device would launch, without the device: the compile lab's list (tools/compile_lab).
+ *
+ *     diffad_launches --sets                   names of the sets of capabilities
+ *     diffad_launches SET FOLDER               writes the kernels' resolved texts into FOLDER, and one line a launch:
+ *         precision  plan  runs  node  op  way  is_default  flops  bytes  program  kernel  constants  local  items
+ *
+ * separated by tabs. plan "op CASE": a case of an op, with each of its ways; "detect ..." and "train ...": plans of the published
+ * sizes, run `runs` times for one picture or step. flops and bytes are the node's cost, on each of its launches; local is what
+ * the launch declares, items is "XxYxZ/GxHxI". Only sizes are planned: the few calls of OpenCL that remain have stand-ins here. */
+#include "device/device.h"
+#include "diffusion/latent.h"
+#include "graph/plan.h"
+#include "kernel/embedded.h"
+#include "model/models.h"
+#include "op/ops.h"
+#include "train/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- devices that are not there ---- */
+
+/* Compute units and limits as drivers report them (an RDNA device counts pairs of units). */
+typedef struct lab_set { const char *name; uint32_t units; uint64_t local, group; diffad_matrix matrix; bool is_cpu; } lab_set;
+
+static const lab_set sets[] = {
+    { "v100", 80, 48 << 10, 1024, DIFFAD_MATRIX_NONE, false },     { "a100", 108, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA, false },
+    { "h100", 132, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA, false },  { "mi50", 60, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
+    { "mi210", 104, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },    { "rx6800xt", 36, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
+    { "rx7900xtx", 48, 64 << 10, 256, DIFFAD_MATRIX_NONE, false }, { "hd530", 24, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
+    { "iris_xe", 96, 64 << 10, 512, DIFFAD_MATRIX_NONE, false },   { "a770", 512, 64 << 10, 1024, DIFFAD_MATRIX_NONE, false },
+    { "max1550", 1024, 128 << 10, 1024, DIFFAD_MATRIX_NONE, false },
+    /* the least that every device has; and a CPU, with the plain twin of matrix units */
+    { "portable", 16, 16 << 10, 64, DIFFAD_MATRIX_NONE, false },   { "cpu", 8, 256 << 10, 4096, DIFFAD_MATRIX_PLAIN, true },
+};
+
+static diffad_caps caps_of(const lab_set *s)
+{
+    diffad_caps c = { .kind = s->is_cpu ? DIFFAD_DEVICE_CPU : DIFFAD_DEVICE_GPU, .compute_units = s->units, .plan_units = s->units,
+                      .global_mem = (uint64_t)64 << 30, .max_alloc = (uint64_t)16 << 30, .local_mem = s->local, .max_group = s->group,
+                      .max_group_side = { s->group, s->group, s->group }, .max_parameter_bytes = 1024, .base_align = 128,
+                      .native_float = s->is_cpu ? 16 : 1, .block = s->is_cpu ? 16 : 1, .local_mem_is_cheap = s->is_cpu,
+                      .matrix = s->matrix };
+    snprintf(c.name, sizeof c.name, "%s", s->name);
+    return c;
+}
+
+static char nothing;      /* what stand-in buffers point to */
+
+static cl_mem CL_API_CALL create_buffer(cl_context context, cl_mem_flags flags, size_t bytes, void *host, cl_int *code)
+{
+    (void)context, (void)flags, (void)bytes, (void)host;
+    *code = CL_SUCCESS;
+    return (cl_mem)(void *)&nothing;
+}
+
+static cl_int CL_API_CALL release_buffer(cl_mem buffer)
+{
+    (void)buffer;
+    return CL_SUCCESS;
+}
+
+static cl_int CL_API_CALL write_buffer(cl_command_queue queue, cl_mem to, cl_bool waits, size_t offset, size_t bytes, const void *from,
+                                       cl_uint n, const cl_event *after, cl_event *event)
+{
+    (void)queue, (void)to, (void)waits, (void)offset, (void)bytes, (void)from, (void)n, (void)after, (void)event;
+    return CL_SUCCESS;
+}
+
+static cl_int CL_API_CALL fill_buffer(cl_command_queue queue, cl_mem to, const void *pattern, size_t pattern_bytes, size_t offset,
+                                      size_t bytes, cl_uint n, const cl_event *after, cl_event *event)
+{
+    (void)queue, (void)to, (void)pattern, (void)pattern_bytes, (void)offset, (void)bytes, (void)n, (void)after, (void)event;
+    return CL_SUCCESS;
+}
+
+/* ---- lines ---- */
+
+typedef struct listing {
+    diffad_device *dev;
+    char           plan[128];
+    int            runs;
+    const diffad_op *only;      /* NULL: every node */
+    bool           is_default;
+} listing;
+
+static diffad_status print_launch(const listing *o, const diffad_launch *l, const diffad_node *n, const char *way)
+{
+    char constants[1024];
+    if (l->kind != DIFFAD_LAUNCH_KERNEL)
+        return DIFFAD_OK;
+    const diffad_cost c = n && n->op->cost ? n->op->cost(n) : (diffad_cost){ 0, 0 };
+    DIFFAD_TRY(diffad_launch_constants(l, constants, sizeof constants));
+    printf("%s\t%s\t%d\t%d\t%s\t%s\t%d\t%.0f\t%.0f\t%s\t%s\t%s\t%lld", diffad_precision_name(o->dev->caps.precision), o->plan, o->runs,
+           n ? (int)n->id : -1, n ? n->op->name : "pack", way, o->is_default, c.flops, c.bytes, l->program, l->kernel, constants,
+           (long long)l->bytes);
+    printf("\t%lldx%lldx%lld/%lldx%lldx%lld\n", (long long)l->items[0], (long long)l->items[1], (long long)l->items[2],
+           (long long)l->group[0], (long long)l->group[1], (long long)l->group[2]);
+    return DIFFAD_OK;
+}
+
+static diffad_status print_plan(const listing *o, const diffad_plan *p)
+{
+    for (int64_t i = 0; i < p->n_steps; i++) {
+        const plan_step   *s = &p->step[i];
+        const diffad_node *n = p->graph->node[s->node];
+        for (int64_t k = s->first; k < s->first + s->count && (!o->only || n->op == o->only); k++)
+            DIFFAD_TRY(print_launch(o, &p->launch[k], n, s->way ? s->way->name : "alias"));
+    }
+    for (int64_t i = 0; i < p->n_prologue; i++)
+        DIFFAD_TRY(print_launch(o, &p->prologue[i], NULL, "pack"));
+    return DIFFAD_OK;
+}
+
+/* ---- cases of ops ---- */
+
+/* `blocked`: maps come in the device's blocks, so that ways which follow them do. */
+static diffad_status build_case(diffad_graph *g, const diffad_op *op, const diffad_op_case *c, bool blocked)
+{
+    static diffad_tensor *nowhere;
+    diffad_val            x[DIFFAD_MAX_IN];
+    char                  name[16];
+    for (int i = 0; i < op->n_in; i++) {
+        x[i] = diffad_none();
+        if ((c->n_in && i >= c->n_in) || (c->absent >> i & 1u))
+            continue;
+        snprintf(name, sizeof name, "x%d", i);
+        x[i] = op->writes >> i & 1u ? diffad_bound(g, name, c->type[i], c->in[i], &nowhere) : diffad_input(g, name, c->type[i], c->in[i]);
+        if (blocked && (op->maps_in >> i & 1u) && c->in[i].rank == 4)
+            x[i] = diffad_reorder(g, x[i]);
+    }
+    const diffad_val y = diffad_apply(g, op, c->attr, op->n_in, x);
+    for (int k = 0; k < op->n_out; k++) {
+        snprintf(name, sizeof name, "y%d", k);
+        diffad_output(g, name, diffad_out(y, k));
+    }
+    return diffad_graph_status(g);
+}
+
+/* way NULL: the one that the plan takes. */
+static diffad_status list_case(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, const char *way, bool blocked)
+{
+    listing       o = { .dev = dev, .runs = 1, .only = op, .is_default = !way };
+    diffad_road   r = { NULL, NULL };
+    char          forced[128] = "";
+    if (way)
+        snprintf(forced, sizeof forced, "%s=%s", op->name, way);
+    snprintf(o.plan, sizeof o.plan, "op %s %s", op->name, c->name);
+    diffad_status st = diffad_graph_create(&r.graph);
+    if (st == DIFFAD_OK)
+        st = build_case(r.graph, op, c, blocked);
+    if (st == DIFFAD_OK)
+        st = diffad_plan_create(dev, r.graph, &(diffad_plan_options){ .sizes_only = true, .ways = forced }, &r.plan);
+    if (st == DIFFAD_OK)
+        st = print_plan(&o, r.plan);
+    diffad_road_release(&r);
+    return st == DIFFAD_OK ? st : diffad_fail_context(st, "case %s of %s", c->name, op->name);
+}
+
+static diffad_status list_ops(diffad_device *dev)
+{
+    int                     count;
+    const diffad_op *const *table = diffad_op_table(&count);
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < table[i]->n_cases; k++)
+            for (int blocked = 0; blocked <= (dev->caps.block > 1); blocked++) {
+                DIFFAD_TRY(list_case(dev, table[i], &table[i]->cases[k], NULL, blocked));
+                for (int w = 0; w < table[i]->n_ways && dev->caps.precision == DIFFAD_PRECISION_F32; w++)
+                    DIFFAD_TRY(list_case(dev, table[i], &table[i]->cases[k], table[i]->ways[w].name, blocked));
+            }
+    return DIFFAD_OK;
+}
+
+/* ---- plans of the published sizes ---- */
+
+static const diffad_plan_options sizes = { .sizes_only = true };
+
+static diffad_status list_plan(diffad_device *dev, const char *name, int runs, const diffad_plan *p)
+{
+    listing o = { .dev = dev, .runs = runs, .is_default = true };
+    snprintf(o.plan, sizeof o.plan, "%s", name);
+    return print_plan(&o, p);
+}
+
+static diffad_status list_segmenter(train_run *run)
+{
+    const diffad_desc *d = &run->desc;
+    const int64_t      c = d->image_channels * (d->has_mix ? 3 : 2);
+    diffad_road        r = { NULL, NULL };
+    diffad_status      st = diffad_graph_create(&r.graph);
+    if (st == DIFFAD_OK) {
+        diffad_nn        nn = nn_make(r.graph, run->segmenter, false);
+        const diffad_val x = diffad_input(r.graph, "x", DIFFAD_F32, diffad_shape4(1, c, d->image_size.v[0], d->image_size.v[1]));
+        diffad_output(r.graph, "map", diffad_softmax(r.graph, diffad_discriminator(&nn, x, d->segmenter.base_channels), 1));
+        st = diffad_plan_create(run->dev, r.graph, &sizes, &r.plan);
+    }
+    if (st == DIFFAD_OK)
+        st = list_plan(run->dev, "detect segment", 1, r.plan);
+    diffad_road_release(&r);
+    return st;
+}
+
+static diffad_status list_detection(train_run *run)
+{
+    diffad_latent *l = NULL;
+    DIFFAD_TRY(diffad_latent_create(run->dev, &run->desc, 1, run->autoencoder, run->unet, 1, &sizes, &l));
+    diffad_status st = list_plan(run->dev, "detect encode", 1, l->encode.plan);
+    if (st == DIFFAD_OK)
+        st = list_plan(run->dev, "detect denoise", run->desc.sampler_steps, l->denoise.plan);
+    if (st == DIFFAD_OK)
+        st = list_plan(run->dev, "detect decode", 1, l->decode.plan);
+    diffad_latent_destroy(l);
+    return st == DIFFAD_OK ? list_segmenter(run) : st;
+}
+
+static diffad_status list_training(train_run *run, const train_stage *s)
+{
+    train_job     j = { .run = run, .stage = s, .recipe = train_recipe(&run->desc, s) };
+    diffad_road   r = { NULL, NULL };
+    char          name[32];
+    snprintf(name, sizeof name, "train %s", s->name);
+    DIFFAD_TRY(s->shape(&j));
+    diffad_status st = diffad_graph_create(&r.graph);
+    if (st == DIFFAD_OK) {
+        s->build(&j, s->phase(&j, j.recipe->steps > 0 ? j.recipe->steps - 1 : 0), true, r.graph);
+        st = diffad_plan_create(run->dev, r.graph, &sizes, &r.plan);
+    }
+    if (st == DIFFAD_OK)
+        st = list_plan(run->dev, name, 1, r.plan);
+    diffad_road_release(&r);
+    return st;
+}
+
+static diffad_status list_models(diffad_device *dev)
+{
+    static const char *const models[] = { "diffad", "draem" };
+    for (int m = 0; m < 2; m++) {
+        const train_stage *list[RUN_STAGES];
+        train_run          r = { .dev = dev, .options = diffad_train_options_default(), .latent_scale = 1 };
+        r.options.model = models[m];
+        r.options.scale = "paper";
+        diffad_status st = train_describe(&r.options, &r.desc);
+        if (st == DIFFAD_OK)
+            st = run_open_params(&r);
+        if (st == DIFFAD_OK && m == 0)
+            st = train_shape_lpips(&r);
+        for (int i = 0, n = run_stages_of(&r.desc, list); i < n && st == DIFFAD_OK; i++)
+            st = list_training(&r, list[i]);
+        if (st == DIFFAD_OK && m == 0)
+            st = list_detection(&r);
+        run_close(&r);
+        DIFFAD_TRY(st);
+    }
+    return DIFFAD_OK;
+}
+
+/* ---- kernels' texts ---- */
+
+static diffad_status write_sources(const char *folder)
+{
+    for (const diffad_embedded *e = diffad_embedded_kernels; e->name; e++) {
+        char        path[1024], file[128];
+        diffad_text t = { 0 };
+        const char *dot = strrchr(e->name, '.');
+        if (strchr(e->name, '/') || !dot)
+            continue;
+        snprintf(file, sizeof file, "%.*s", (int)(dot - e->name), e->name);
+        DIFFAD_TRY(diffad_source_get(file, &t));
+        FILE *out = snprintf(path, sizeof path, "%s/%s", folder, e->name) < (int)sizeof path ? fopen(path, "w") : NULL;
+        const bool is_written = out && fputs(t.s, out) >= 0;
+        diffad_text_release(&t);
+        if ((out && fclose(out) != 0) || !is_written)
+            DIFFAD_FAIL(DIFFAD_ERR_FILE, "%s/%s cannot be written", folder, e->name);
+    }
+    return DIFFAD_OK;
+}
+
+static diffad_status list_set(const lab_set *s, const char *folder)
+{
+    diffad_device dev = { .caps = caps_of(s) };
+    diffad_cl.CreateBuffer       = create_buffer;
+    diffad_cl.ReleaseMemObject   = release_buffer;
+    diffad_cl.EnqueueWriteBuffer = write_buffer;
+    diffad_cl.EnqueueFillBuffer  = fill_buffer;
+    DIFFAD_TRY(write_sources(folder));
+    for (int p = 0; p < (s->matrix == DIFFAD_MATRIX_NONE ? 1 : 4); p++) {
+        dev.caps.precision = (diffad_precision)p;
+        DIFFAD_TRY(list_ops(&dev));
+        DIFFAD_TRY(list_models(&dev));
+    }
+    return DIFFAD_OK;
+}
+
+int main(int argc, char **argv)
+{
+    const size_t n = sizeof sets / sizeof sets[0];
+    for (size_t i = 0; i < n && argc == 2 && strcmp(argv[1], "--sets") == 0; i++)
+        printf("%s\n", sets[i].name);
+    if (argc == 2 && strcmp(argv[1], "--sets") == 0)
+        return 0;
+    for (size_t i = 0; i < n && argc == 3; i++)
+        if (strcmp(sets[i].name, argv[1]) == 0) {
+            if (list_set(&sets[i], argv[2]) == DIFFAD_OK)
+                return 0;
+            fprintf(stderr, "diffad_launches: %s\n", diffad_error_detail());
+            return 1;
+        }
+    fprintf(stderr, "usage: diffad_launches --sets | SET FOLDER\n");
+    return 2;
+}
