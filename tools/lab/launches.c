@@ -7,6 +7,7 @@
  * separated by tabs. plan "op CASE": a case of an op, with each of its ways; "detect ..." and "train ...": plans of the published
  * sizes, run `runs` times for one picture or step. flops and bytes are the node's cost, on each of its launches; local is what
  * the launch declares, items is "XxYxZ/GxHxI". Only sizes are planned: the few calls of OpenCL that remain have stand-ins here. */
+#include "api/check_common.h"
 #include "device/device.h"
 #include "diffusion/latent.h"
 #include "graph/plan.h"
@@ -117,16 +118,18 @@ static diffad_status print_plan(const listing *o, const diffad_plan *p)
 /* `blocked`: maps come in the device's blocks, so that ways which follow them do. */
 static diffad_status build_case(diffad_graph *g, const diffad_op *op, const diffad_op_case *c, bool blocked)
 {
-    static diffad_tensor *nowhere;
+    static diffad_tensor *nowhere[DIFFAD_MAX_IN];
     diffad_val            x[DIFFAD_MAX_IN];
     char                  name[16];
     for (int i = 0; i < op->n_in; i++) {
         x[i] = diffad_none();
-        if ((c->n_in && i >= c->n_in) || (c->absent >> i & 1u))
+        if (check_is_absent(op, c, i))
             continue;
+        const diffad_dtype type  = check_type(op, c, i);
+        const diffad_shape shape = check_shape(op, c, i);
         snprintf(name, sizeof name, "x%d", i);
-        x[i] = op->writes >> i & 1u ? diffad_bound(g, name, c->type[i], c->in[i], &nowhere) : diffad_input(g, name, c->type[i], c->in[i]);
-        if (blocked && (op->maps_in >> i & 1u) && c->in[i].rank == 4)
+        x[i] = diffad_op_writes(op, i) ? diffad_bound(g, name, type, shape, &nowhere[i]) : diffad_input(g, name, type, shape);
+        if (blocked && diffad_in_mask(op, op->maps_in, i) && shape.rank == 4)
             x[i] = diffad_reorder(g, x[i]);
     }
     const diffad_val y = diffad_apply(g, op, c->attr, op->n_in, x);
