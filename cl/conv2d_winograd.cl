@@ -11,7 +11,7 @@
 #define W_LANES 32        /* output channels beside each other in the packed weights */
 #endif
 #ifndef DEPTH
-#define DEPTH 16          /* blocks of input channels whose weights lie transformed in the cache */
+#define DEPTH 8           /* blocks of input channels whose weights lie transformed in the cache */
 #endif
 #ifndef GROUPS
 #define GROUPS 16         /* most groups of tiles in a chunk */
@@ -53,19 +53,24 @@ void conv2d_winograd_input(__global const float *x, ulong x_off, __global float 
     const int    group = (int)get_global_id(0) % groups_each, chunk = (int)get_global_id(0) / groups_each;
     const size_t plane = (size_t)H * W * LANES, point = (size_t)groups_each * in_blocks * P * LANES;
     __global float *to = v + v_off + chunk * 36 * point + (size_t)group * in_blocks * P * LANES;
-    for (int p = 0; p < P; p++) {
-        const int t = first + (chunk * groups_each + group) * P + p;
-        if (t >= tiles)
-            return;
-        const int n = t / tiles_each, y0 = t % tiles_each / tiles_x * 4 - top, x0 = t % tiles_each % tiles_x * 4 - left;
-        const int is_whole = y0 >= 0 && y0 + 6 <= H && x0 >= 0 && x0 + 6 <= W;
-        for (int ib = 0; ib < in_blocks; ib++) {
-            __global const float *map = x + x_off + ((size_t)n * in_blocks + ib) * plane;
+    const int count = min(P, tiles - first - (int)get_global_id(0) * P);
+    int       y0[P], x0[P];
+    size_t    sample[P];
+    for (int p = 0; p < count; p++) {
+        const int t = first + (int)get_global_id(0) * P + p;
+        sample[p] = (size_t)(t / tiles_each) * in_blocks * plane;
+        y0[p] = t % tiles_each / tiles_x * 4 - top;
+        x0[p] = t % tiles_each % tiles_x * 4 - left;
+    }
+    for (int ib = 0; ib < in_blocks; ib++, to += P * LANES)
+        for (int p = 0; p < count; p++) {
+            const int is_whole = y0[p] >= 0 && y0[p] + 6 <= H && x0[p] >= 0 && x0[p] + 6 <= W;
+            __global const float *map = x + x_off + sample[p] + ib * plane;
             float16 rows[6][6];
             UNROLL for (int i = 0; i < 6; i++) {
                 float16 d[6];
                 UNROLL for (int j = 0; j < 6; j++) {
-                    const int iy = y0 + i, ix = x0 + j;
+                    const int iy = y0[p] + i, ix = x0[p] + j;
                     d[j] = is_whole || (iy >= 0 && iy < H && ix >= 0 && ix < W)
                          ? vload16(0, map + ((long)iy * W + ix) * LANES) : (float16)(0.0f);
                 }
@@ -77,14 +82,13 @@ void conv2d_winograd_input(__global const float *x, ulong x_off, __global float 
                     d[i] = rows[i][j];
                 INPUT(o, d)
                 UNROLL for (int i = 0; i < 6; i++)
-                    vstore16(o[i], 0, to + (i * 6 + j) * point + (ib * P + p) * LANES);
+                    vstore16(o[i], p, to + (i * 6 + j) * point);
             }
         }
-    }
 }
 
 /* u[6][DEPTH * 16][16] = row i of G w G', input blocks from .. to. */
-#define TRANSFORM_WEIGHTS(i)                                                               \
+#define TRANSFORM_WEIGHTS                                                                  \
     for (int c = 0; c < (to - from) * LANES; c++) {                                        \
         __global const float *at = wo + (size_t)((from + c / LANES) * 9 * LANES + c % LANES) * W_LANES;      \
         float16 a[3];                                                                      \
@@ -113,23 +117,23 @@ void conv2d_winograd(__global const float *v, ulong v_off, __global const float 
                      int out_blocks, int O, int YH, int YW, int tiles_x, int tiles_each, int first, int tiles,
                      int groups_each, int has_bias)
 {
-    __local float u[6 * DEPTH * LANES * LANES], m[6 * TILES * LANES], z[24 * TILES * LANES];
+    __local float u[6 * DEPTH * LANES * LANES], m[36 * TILES * LANES];
     const int    ob = (int)get_global_id(0), chunk = (int)get_global_id(1), first_tile = first + chunk * groups_each * P;
     const int    groups = min(groups_each, (tiles - first_tile + P - 1) / P);
     const size_t point = (size_t)groups_each * in_blocks * P * LANES;
     __global const float *wo = w + w_off + (size_t)(ob * LANES / W_LANES) * in_blocks * 9 * LANES * W_LANES +
                                ob * LANES % W_LANES;
-    for (int i = 0; i < 6; i++) {
-        const float g0 = G[i][0], g1 = G[i][1], g2 = G[i][2];
-        for (int from = 0; from < in_blocks; from += DEPTH) {
-            const int to = min(from + DEPTH, in_blocks);
-            TRANSFORM_WEIGHTS(i)
+    for (int from = 0; from < in_blocks; from += DEPTH) {
+        const int to = min(from + DEPTH, in_blocks);
+        for (int i = 0; i < 6; i++) {
+            const float g0 = G[i][0], g1 = G[i][1], g2 = G[i][2];
+            TRANSFORM_WEIGHTS
             for (int j = 0; j < 6; j++) {
                 __global const float *vj = v + v_off + (chunk * 36 + i * 6 + j) * point;
                 for (int g = 0; g < groups; g++) {
                     __global const float *vg = vj + (size_t)(g * in_blocks + from) * P * LANES;
                     __local const float  *uj = u + j * DEPTH * LANES * LANES;
-                    __local float        *mg = m + (j * GROUPS + g) * P * LANES;
+                    __local float        *mg = m + ((i * 6 + j) * GROUPS + g) * P * LANES;
                     float16 sum[P];
                     UNROLL for (int p = 0; p < P; p++)
                         sum[p] = (float16)(0.0f);
@@ -145,14 +149,6 @@ void conv2d_winograd(__global const float *v, ulong v_off, __global const float 
                 }
             }
         }
-        for (int t = 0; t < groups * P; t++) {
-            float16 d[6], o[4];
-            UNROLL for (int j = 0; j < 6; j++)
-                d[j] = vload16(j * TILES + t, m);
-            OUTPUT(o, d)
-            UNROLL for (int j = 0; j < 4; j++)
-                vstore16(o[j], (i * TILES + t) * 4 + j, z);
-        }
     }
     float bias[LANES];
     for (int k = 0; k < LANES; k++)
@@ -161,18 +157,21 @@ void conv2d_winograd(__global const float *v, ulong v_off, __global const float 
         const int n = (first_tile + t) / tiles_each, at = (first_tile + t) % tiles_each;
         const int y0 = at / tiles_x * 4, x0 = at % tiles_x * 4;
         __global float *map = y + y_off + ((size_t)n * out_blocks + ob) * YH * YW * LANES;
-        float16 rows[4][4];
-        UNROLL for (int j = 0; j < 4; j++) {
-            float16 d[6], o[4];
+        float16 columns[6][4];
+        UNROLL for (int j = 0; j < 6; j++) {
+            float16 d[6];
             UNROLL for (int i = 0; i < 6; i++)
-                d[i] = vload16((i * TILES + t) * 4 + j, z);
-            OUTPUT(o, d)
-            UNROLL for (int r = 0; r < 4; r++)
-                rows[r][j] = o[r] + vload16(0, bias);
+                d[i] = vload16((i * 6 + j) * TILES + t, m);
+            OUTPUT(columns[j], d)
         }
-        UNROLL for (int r = 0; r < 4; r++)
-            UNROLL for (int j = 0; j < 4; j++)
-                if (y0 + r < YH && x0 + j < YW)
-                    vstore16(rows[r][j], (size_t)(y0 + r) * YW + x0 + j, map);
+        UNROLL for (int r = 0; r < 4; r++) {
+            float16 d[6], o[4];
+            UNROLL for (int j = 0; j < 6; j++)
+                d[j] = columns[j][r];
+            OUTPUT(o, d)
+            UNROLL for (int c = 0; c < 4; c++)
+                if (y0 + r < YH && x0 + c < YW)
+                    vstore16(o[c] + vload16(0, bias), (size_t)(y0 + r) * YW + x0 + c, map);
+        }
     }
 }

@@ -7,25 +7,21 @@
 enum {
     SIDE          = 4,          /* outputs of a tile along an axis */
     POINTS        = 36,         /* products per tile and pair of channels */
-    GROUPS        = 16,         /* most groups of tiles in a chunk */
-    DEPTH         = 16,         /* blocks of input channels whose transformed weights stay in the second-level cache */
+    CHUNK         = 96,         /* most tiles in a chunk: its sums stay in the second-level cache */
+    DEPTH         = 8,          /* blocks of input channels that are summed at a time: transformed weights stay there, too */
     SCRATCH_BYTES = 12 << 20    /* transformed inputs made at a time */
 };
 
 /* Tiles that are multiplied at once: as many sums as there are vector registers, but for a few. */
 static int64_t tiles_at_once(const diffad_caps *caps) { return caps->native_float >= 16 ? 12 : 6; }
 
-/* Of the kernel: weights, sums of products, half-way results of a chunk. */
-static int64_t local_bytes(const diffad_caps *caps)
-{
-    const int64_t tiles = GROUPS * tiles_at_once(caps);
-    return 4 * CONV2D_LANES * (6 * DEPTH * CONV2D_LANES + 6 * tiles + 24 * tiles);
-}
+/* Of the kernel: a row of transformed weights, and the sums of a chunk. */
+enum { LOCAL_BYTES = 4 * CONV2D_LANES * (6 * DEPTH * CONV2D_LANES + POINTS * CHUNK) };
 
 bool conv2d_winograd_fits(const diffad_node *n, const diffad_caps *caps)
 {
     const conv2d_shape s = conv2d_shape_of(n);
-    return conv2d_blocked_fits(n, caps) && (int64_t)caps->local_mem >= local_bytes(caps) && s.kh == 3 && s.kw == 3 &&
+    return conv2d_blocked_fits(n, caps) && (int64_t)caps->local_mem >= LOCAL_BYTES && s.kh == 3 && s.kw == 3 &&
            s.at.stride == 1 && s.at.dilation == 1 && s.i >= 2 * CONV2D_LANES && s.o >= 2 * CONV2D_LANES &&
            s.oh * s.ow >= SIDE * SIDE;
 }
@@ -45,7 +41,7 @@ static walk walk_of(const diffad_emit *e, const conv2d_phase *p)
     k.tiles_each = k.tiles_x * diffad_ceil_div(p->rows, SIDE);
     k.tiles      = k.tiles_each * p->n;
     k.groups     = diffad_ceil_div(k.tiles, k.at_once);
-    k.groups     = k.groups < GROUPS ? k.groups : GROUPS;
+    k.groups     = k.groups < CHUNK / k.at_once ? k.groups : CHUNK / k.at_once;
     k.chunk      = k.groups * k.at_once;
     k.chunks     = diffad_ceil_div(k.tiles, k.chunk);
     k.per_launch = SCRATCH_BYTES / (k.chunk * k.in_blocks * CONV2D_LANES * POINTS * 4);
@@ -59,7 +55,7 @@ static diffad_launch launch_of(const walk *k, const char *kernel)
     diffad_launch_def(&l, "P", k->at_once);
     diffad_launch_def(&l, "W_LANES", CONV2D_LANES * k->vectors);
     diffad_launch_def(&l, "DEPTH", DEPTH);
-    diffad_launch_def(&l, "GROUPS", GROUPS);
+    diffad_launch_def(&l, "GROUPS", CHUNK / k->at_once);
     return l;
 }
 
@@ -82,7 +78,7 @@ static diffad_status emit_products(diffad_emit *e, const walk *k, int64_t first,
     const conv2d_phase *p = &k->p;
     diffad_launch       l = launch_of(k, "conv2d_winograd");
     diffad_launch_items(&l, k->out_blocks, chunks, 1);
-    diffad_launch_local(&l, local_bytes(e->caps));
+    diffad_launch_local(&l, LOCAL_BYTES);
     diffad_launch_mem(&l, v, 0, DIFFAD_READ);
     diffad_launch_mem(&l, packed, 0, DIFFAD_READ);
     if (p->bias >= 0)
