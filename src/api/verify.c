@@ -9,7 +9,7 @@ static const verify_kind *find_kind(const char *name)
 {
     static const verify_kind *const tables[] = { verify_kinds_ops, verify_kinds_losses, verify_kinds_blocks,
                                                  verify_kinds_steps, verify_kinds_models, verify_kinds_pipeline,
-                                                 verify_kinds_train, verify_kinds_host };
+                                                 verify_kinds_train, verify_kinds_curve, verify_kinds_host };
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
         for (const verify_kind *k = tables[i]; k->name; k++)
             if (strcmp(k->name, name) == 0)

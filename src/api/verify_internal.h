@@ -138,7 +138,7 @@ typedef struct verify_kind {
 
 /* Each table ends with a row without a name. */
 extern const verify_kind verify_kinds_ops[], verify_kinds_losses[], verify_kinds_blocks[], verify_kinds_steps[],
-    verify_kinds_models[], verify_kinds_pipeline[], verify_kinds_train[], verify_kinds_host[];
+    verify_kinds_models[], verify_kinds_pipeline[], verify_kinds_train[], verify_kinds_curve[], verify_kinds_host[];
 
 /* Scores of maps [N,1,H,W] on the host, compared with tensor `score`. */
 diffad_status verify_scores(verify_run *r, const diffad_tensor *map);

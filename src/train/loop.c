@@ -10,9 +10,6 @@
 
 enum { READ_EVERY = 10, MAX_SKIPPED = 3 };
 
-/* Plans of a phase: one that only adds gradients (with accumulation), one that completes a step. */
-typedef struct phase_roads { int phase; diffad_road add, last; } phase_roads;
-
 /* The first plan of a phase chooses ways; a continued run takes those that its state names. */
 static diffad_status build_road(train_job *j, int phase, bool is_last, diffad_road *road)
 {
@@ -30,46 +27,66 @@ static diffad_status build_road(train_job *j, int phase, bool is_last, diffad_ro
     return DIFFAD_OK;
 }
 
-static diffad_status change_phase(train_job *j, int phase, phase_roads *r)
+void train_release_roads(train_roads *r)
+{
+    diffad_road_release(&r->add);
+    diffad_road_release(&r->last);
+}
+
+static diffad_status change_phase(train_job *j, int phase, train_roads *r)
 {
     if (r->phase == phase && r->last.plan)
         return DIFFAD_OK;
-    diffad_road_release(&r->add);
-    diffad_road_release(&r->last);
+    train_release_roads(r);
     r->phase = phase;
     if (j->recipe->accumulate > 1)
         DIFFAD_TRY(build_road(j, phase, false, &r->add));
     return build_road(j, phase, true, &r->last);
 }
 
-static diffad_status run_step(train_job *j, phase_roads *r)
+diffad_status train_write_numbers(const train_job *j, diffad_plan *plan)
 {
     const int n = j->recipe->accumulate;
+    DIFFAD_TRY(train_write_hyper(plan, "", j->recipe, j->step + 1, n, j->run->desc.train.ema_decay));
+    if (!diffad_plan_tensor(plan, "critic.hyper"))
+        return DIFFAD_OK;      /* else: its Adam has counted from the start, over gradients of zero */
+    return train_write_hyper(plan, "critic.", j->recipe, j->step + 1, n, 0);
+}
+
+diffad_status train_step(train_job *j, train_roads *r)
+{
+    const int n = j->recipe->accumulate;
+    DIFFAD_TRY(change_phase(j, j->stage->phase(j, j->step), r));
+    DIFFAD_TRY(train_write_numbers(j, r->last.plan));
     for (int i = 0; i < n; i++) {
-        diffad_plan *plan = i + 1 < n ? r->add.plan : r->last.plan;
-        if (i + 1 == n)
-            DIFFAD_TRY(train_write_hyper(plan, "", j->recipe, j->step + 1, n, j->run->desc.train.ema_decay));
-        DIFFAD_TRY(j->stage->feed(j, plan, j->step, j->step * n + i));
-        DIFFAD_TRY(diffad_plan_run(plan));
+        const diffad_road *road = i + 1 < n ? &r->add : &r->last;
+        DIFFAD_TRY(train_feed(j, road, j->step * n + i));
+        DIFFAD_TRY(diffad_plan_run(road->plan));
     }
     j->step++;
     return DIFFAD_OK;
 }
 
-static diffad_status read_losses(train_job *j, diffad_plan *plan, double *losses, double *norm)
+diffad_status train_read_losses(const train_job *j, const train_roads *r, double *losses, float norm[2])
 {
-    float v[2];
+    float v;
     for (int i = 0; i < j->stage->n_losses; i++) {
-        diffad_tensor *t = diffad_plan_tensor(plan, j->stage->losses[i]);
+        diffad_tensor *t = diffad_plan_tensor(r->last.plan, j->stage->losses[i]);
         losses[i] = NAN;
         if (!t)
             continue;
-        DIFFAD_TRY(diffad_tensor_read(t, v, sizeof v[0]));
-        losses[i] = v[0];
+        DIFFAD_TRY(diffad_tensor_read(t, &v, sizeof v));
+        losses[i] = v;
     }
-    DIFFAD_TRY(diffad_tensor_read(diffad_plan_tensor(plan, "norm"), v, sizeof v));
-    *norm = v[0];
-    j->skipped = v[1] == 1.0f && isfinite(losses[0]) ? 0 : j->skipped + 1;
+    DIFFAD_TRY(diffad_tensor_read(diffad_plan_tensor(r->last.plan, "norm"), norm, 2 * sizeof *norm));
+    norm[0] /= (float)j->recipe->accumulate;
+    return DIFFAD_OK;
+}
+
+/* norm[1] 1: the step had an effect. */
+static diffad_status check_losses(train_job *j, const double *losses, const float norm[2])
+{
+    j->skipped = norm[1] == 1.0f && isfinite(losses[0]) ? 0 : j->skipped + 1;
     if (j->skipped >= MAX_SKIPPED)
         DIFFAD_FAIL(DIFFAD_ERR_NUMERICS, "stage %s diverged: loss or gradient not finite at step %lld; lower train.%s.rate (%g) or set "
                     "train.%s.clip; the last saved state is whole", j->stage->name, (long long)j->step, j->stage->name, j->recipe->rate, j->stage->name);
@@ -100,33 +117,34 @@ static diffad_status append_metrics(const train_job *j, const double *losses, do
     return st;
 }
 
-static diffad_status report(train_job *j, diffad_plan *plan, uint64_t start, int64_t first)
+static diffad_status report(train_job *j, const train_roads *roads, uint64_t start, int64_t first)
 {
-    double losses[6], norm;
-    DIFFAD_TRY(read_losses(j, plan, losses, &norm));
+    double losses[6];
+    float  norm[2];
+    DIFFAD_TRY(train_read_losses(j, roads, losses, norm));
+    DIFFAD_TRY(check_losses(j, losses, norm));
     const double seconds = (double)(diffad_sys.monotonic_ns() - start) * 1e-9;
     const double rate = (double)((j->step - first) * j->recipe->batch * j->recipe->accumulate) / (seconds + 1e-9);
     if (j->run->options.progress)
         j->run->options.progress(j->run->options.user, &(diffad_train_progress){ .stage = j->stage->name, .step = j->step,
                                  .total = j->recipe->steps, .loss = losses[0], .images_per_second = rate });
-    return append_metrics(j, losses, norm, rate);
+    return append_metrics(j, losses, norm[0], rate);
 }
 
 static bool is_stopping(const train_job *j) { return j->run->options.stop && *j->run->options.stop; }
 
 diffad_status train_loop(train_job *j)
 {
-    phase_roads   roads = { .phase = -1 };
+    train_roads   roads = { .phase = -1 };
     diffad_status st = DIFFAD_OK;
     const int64_t first = j->step;
     uint64_t      start = 0, saved = diffad_sys.monotonic_ns();
     while (j->step < j->recipe->steps && st == DIFFAD_OK && !is_stopping(j)) {
-        DIFFAD_GOTO(done, change_phase(j, j->stage->phase(j, j->step), &roads));
-        DIFFAD_GOTO(done, run_step(j, &roads));
+        DIFFAD_GOTO(done, train_step(j, &roads));
         if (!start)
             start = diffad_sys.monotonic_ns();      /* the first step builds kernels */
         if (j->step % READ_EVERY == 0 || j->step == j->recipe->steps || j->step == first + 1)
-            DIFFAD_GOTO(done, report(j, roads.last.plan, start, first + 1));
+            DIFFAD_GOTO(done, report(j, &roads, start, first + 1));
         if ((double)(diffad_sys.monotonic_ns() - saved) * 1e-9 > j->run->options.save_seconds && j->step < j->recipe->steps) {
             DIFFAD_GOTO(done, train_state_save(j, false));
             saved = diffad_sys.monotonic_ns();
@@ -138,7 +156,6 @@ diffad_status train_loop(train_job *j)
                         j->stage->name, (long long)j->step, (long long)j->recipe->steps);
     }
 done:
-    diffad_road_release(&roads.add);
-    diffad_road_release(&roads.last);
+    train_release_roads(&roads);
     return st;
 }

@@ -23,7 +23,7 @@ static diffad_val latent_of(train_job *j, diffad_graph *g, diffad_val x, diffad_
     diffad_moments(g, diffad_encoder(&nn, d, x), &mean, &logvar);
     if (!sample)      /* the published code leaves the condition unscaled; normalised latents scale both alike */
         return diffad_stop_gradient(g, d->scale_from == DESC_SCALE_STD ? diffad_affine(g, mean, j->run->latent_scale, 0) : mean);
-    const diffad_val eps = diffad_randn(g, keys, *diffad_val_shape(g, mean), DIFFAD_RNG_POSTERIOR);
+    const diffad_val eps = train_noise(j, g, "eps_z", keys, *diffad_val_shape(g, mean), DIFFAD_RNG_POSTERIOR);
     return diffad_stop_gradient(g, diffad_affine(g, diffad_gaussian_sample(g, mean, logvar, eps), j->run->latent_scale, 0));
 }
 
@@ -34,23 +34,23 @@ static void build(train_job *j, int phase, bool is_last, diffad_graph *g)
     (void)phase;
     diffad_nn nn = nn_make(g, j->run->unet, true);
     const diffad_shape picture = diffad_shape4(n, d->image_channels, d->image_size.v[0], d->image_size.v[1]);
-    const diffad_val x = diffad_input(g, "x", DIFFAD_F32, picture), keys = diffad_input(g, "keys", DIFFAD_I32, diffad_shape2(n, TRAIN_SEED_ROWS));
+    const diffad_val x = diffad_input(g, "x", DIFFAD_F32, picture), keys = train_keys(j, g);
     const diffad_val t = diffad_input(g, "t", DIFFAD_I32, diffad_shape1(n));
     const diffad_val a = table(g, "a", d->diffusion.timesteps), b = table(g, "b", d->diffusion.timesteps);
     const diffad_val z = latent_of(j, g, x, keys, true);
-    const diffad_val eps = diffad_randn(g, keys, *diffad_val_shape(g, z), DIFFAD_RNG_NOISE);
+    const diffad_val eps = train_noise(j, g, "eps", keys, *diffad_val_shape(g, z), DIFFAD_RNG_NOISE);
     diffad_val in = diffad_q_sample(g, z, eps, t, a, b);
     if (d->condition != DESC_CONDITION_NONE) {
         diffad_val c = latent_of(j, g, diffad_input(g, "augmented", DIFFAD_F32, picture), keys, false);
         if (d->condition == DESC_CONDITION_NOISY)
-            c = diffad_q_sample(g, c, diffad_randn(g, keys, *diffad_val_shape(g, c), DIFFAD_RNG_COND_NOISE),
+            c = diffad_q_sample(g, c, train_noise(j, g, "eps_c", keys, *diffad_val_shape(g, c), DIFFAD_RNG_COND_NOISE),
                                 diffad_input(g, "tc", DIFFAD_I32, diffad_shape1(n)), a, b);
         in = diffad_concat(g, 2, (diffad_val[]){ in, c });
     }
     const diffad_val loss = diffad_mse(g, diffad_unet(&nn, d, in, t), eps);
     diffad_output(g, "loss", loss);
     train_add_update(g, 1, &j->run->unet, loss, &(train_update){ .prefix = "", .clip = j->recipe->clip, .has_ema = d->train.ema_decay > 0,
-                                                             .has_sum = j->recipe->accumulate > 1, .is_last = is_last });
+                                                             .accumulate = j->recipe->accumulate, .is_last = is_last });
 }
 
 static diffad_status fill(train_job *j, diffad_plan *plan)

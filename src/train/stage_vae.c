@@ -28,7 +28,7 @@ static pass reconstruct(train_job *j, diffad_graph *g, diffad_val x, diffad_val 
     nn.dropout_key = dropout;
     nn.dropouts    = turn << 16;
     diffad_moments(g, diffad_encoder(&nn, &j->run->desc, x), &p.mean, &p.logvar);
-    const diffad_val eps = diffad_randn(g, keys, *diffad_val_shape(g, p.mean), purpose);
+    const diffad_val eps = train_noise(j, g, turn ? "critic.eps" : "eps", keys, *diffad_val_shape(g, p.mean), purpose);
     p.rec = diffad_decoder(&nn, &j->run->desc, diffad_gaussian_sample(g, p.mean, p.logvar, eps));
     return p;
 }
@@ -73,7 +73,7 @@ static void build(train_job *j, int which, bool is_last, diffad_graph *g)
     const diffad_desc *d = &j->run->desc;
     const int          n = j->recipe->batch;
     const diffad_val x = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(n, d->image_channels, d->image_size.v[0], d->image_size.v[1]));
-    const diffad_val keys = diffad_input(g, "keys", DIFFAD_I32, diffad_shape2(n, TRAIN_SEED_ROWS));
+    const diffad_val keys = train_keys(j, g);
     const diffad_val dropout = d->autoencoder.dropout > 0 ? diffad_input(g, "dropout", DIFFAD_I32, diffad_shape1(2)) : diffad_none();
     const pass       p   = reconstruct(j, g, x, keys, dropout, 0);
     const diffad_val nll = nll_of(j, g, x, p.rec), kl = diffad_kl(g, p.mean, p.logvar);
@@ -83,7 +83,7 @@ static void build(train_job *j, int which, bool is_last, diffad_graph *g)
     diffad_output(g, "loss", loss);
     diffad_output(g, "nll", nll);
     diffad_output(g, "kl", kl);
-    train_update u = { .prefix = "", .clip = j->recipe->clip, .has_sum = j->recipe->accumulate > 1, .is_last = is_last };
+    train_update u = { .prefix = "", .clip = j->recipe->clip, .accumulate = j->recipe->accumulate, .is_last = is_last };
     train_add_update(g, 1, &j->run->autoencoder, loss, &u);
     if (which == PHASE_CRITIC) {      /* the critic's turn sees a new reconstruction by the updated autoencoder */
         const pass       q = reconstruct(j, g, x, keys, dropout, CRITICS_TURN);
@@ -107,8 +107,6 @@ static diffad_status feed(train_job *j, diffad_plan *plan, int64_t step, int64_t
     DIFFAD_TRY(diffad_tensor_write(x, b->image, (size_t)diffad_shape_count(diffad_tensor_shape(x)) * sizeof(float)));
     if (key)
         DIFFAD_TRY(diffad_tensor_write(key, dropout, sizeof dropout));
-    if (diffad_plan_tensor(plan, "critic.hyper"))      /* its Adam has counted from the start, over gradients of zero */
-        DIFFAD_TRY(train_write_hyper(plan, "critic.", j->recipe, step + 1, j->recipe->accumulate, 0));
     return train_write_keys(plan, "keys", seed, (uint32_t)step, batch * n, n);
 }
 

@@ -27,6 +27,12 @@ typedef struct train_run {
 
 typedef struct train_stage train_stage;
 
+/* Recorded pictures, times and noise in place of drawn ones: read writes input `name` of batch number `batch`. */
+typedef struct train_tape {
+    void *user;
+    diffad_status (*read)(void *user, const char *name, int64_t batch, diffad_tensor *to);
+} train_tape;
+
 /* A stage being trained. */
 typedef struct train_job {
     train_run         *run;
@@ -37,6 +43,7 @@ typedef struct train_job {
     int                pictures;          /* seg: made at a time */
     size_t             room[TRAIN_PHASES][2];    /* most bytes of each phase's plans (adding, completing a step); 0: no limit */
     diffad_loader     *loader;
+    const train_tape  *tape;              /* NULL: loader and random numbers */
     diffad_latent     *latent;            /* seg: makes the pictures */
     float             *pool;              /* seg: kept samples [cache_samples][channels][H][W]; NULL: made when drawn */
     uint8_t           *pool_mask;
@@ -81,7 +88,8 @@ extern const train_stage train_stage_vae, train_stage_ldm, train_stage_seg, trai
 typedef struct train_update {
     const char *prefix;                   /* of the inputs: "" or "critic." */
     double      clip;
-    bool        has_ema, has_sum, is_last;
+    int         accumulate;               /* batches whose gradients are summed; the clipping is of their mean */
+    bool        has_ema, is_last;
 } train_update;
 
 /* Appends d(loss)/d(trained parameters), their norm and guard, and Adam (or the sums). Inputs made: PREFIXhyper [8] and,
@@ -90,6 +98,15 @@ void train_add_update(diffad_graph *g, int n_lists, diffad_params *const *lists,
 /* hyper of step k (from 1) and the EMA's decay, written to a plan made with train_add_update. */
 diffad_status train_write_hyper(diffad_plan *plan, const char *prefix, const desc_stage *recipe, int64_t k, int accumulate, double ema_decay);
 double train_rate(const desc_stage *recipe, int64_t k);
+
+/* ---- tape.c: drawn or recorded ---- */
+
+/* Input `keys` [batch,4] of the op randn; none where noise is recorded. */
+diffad_val    train_keys(const train_job *j, diffad_graph *g);
+/* N(0,1) of `shape`: by the op randn from `keys` and `purpose`, or recorded under `name`. */
+diffad_val    train_noise(const train_job *j, diffad_graph *g, const char *name, diffad_val keys, diffad_shape shape, uint32_t purpose);
+/* Writes the inputs for batch number `batch`. */
+diffad_status train_feed(train_job *j, const diffad_road *road, int64_t batch);
 
 /* ---- keys: random rows for the ops randn and dropout ---- */
 
@@ -141,9 +158,23 @@ double        train_seconds(const train_job *j);
 /* *found false: there is none. */
 diffad_status train_state_load(train_job *j, bool *found, bool *is_final);
 
-diffad_status train_loop(train_job *j);
 diffad_loader_options train_loader_options(const train_run *r, uint32_t stage, bool anomalies);
 /* Latent scale from the training pictures (description scale_from: std), at most `batch` at a time: no bit depends on it. */
 diffad_status train_measure_latents(train_run *r, int batch);
+
+/* ---- loop.c ---- */
+
+diffad_status train_loop(train_job *j);
+
+/* Plans of a phase: one that only adds gradients (with accumulation), one that completes a step. Starts as { .phase = -1 }. */
+typedef struct train_roads { int phase; diffad_road add, last; } train_roads;
+
+/* One optimiser step, with the plans of its phase; j->step counts it. */
+diffad_status train_step(train_job *j, train_roads *r);
+/* Losses of the last step in the order of stage->losses (NaN: not in this phase) and the norm of the mean gradient before clipping. */
+diffad_status train_read_losses(const train_job *j, const train_roads *r, double *losses, float norm[2]);
+void          train_release_roads(train_roads *r);
+/* The numbers of the optimisers for the next step. */
+diffad_status train_write_numbers(const train_job *j, diffad_plan *plan);
 
 #endif

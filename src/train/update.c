@@ -81,7 +81,7 @@ static void apply(diffad_graph *g, grads *s, const train_update *u)
     diffad_val hyper = input(g, u->prefix, "hyper", diffad_shape1(8));
     const diffad_val decay = u->has_ema ? input(g, u->prefix, "decay", diffad_shape0()) : diffad_none();
     const diffad_val ok = diffad_reshape(g, diffad_slice(g, diffad_reshape(g, norm, diffad_shape2(1, 2)), 1, 1), diffad_shape0());
-    hyper = with_clip(g, hyper, norm, u->clip);
+    hyper = with_clip(g, hyper, norm, u->clip * fmax(1, u->accumulate));      /* the norm is the sum's */
     diffad_adam(g, s->n_reached, s->set, hyper, ok);
     if (u->has_ema)
         diffad_ema(g, s->n_reached, s->shadow, s->reached, decay, ok);
@@ -94,10 +94,11 @@ void train_add_update(diffad_graph *g, int n_lists, diffad_params *const *lists,
         diffad_graph_fail(g, DIFFAD_ERR_MEMORY, "training: no host memory");
         return;
     }
-    collect(g, n_lists, lists, loss, u->has_sum, s);
+    const bool has_sum = u->accumulate > 1;
+    collect(g, n_lists, lists, loss, has_sum, s);
     if (u->is_last)
         apply(g, s, u);
-    for (int i = 0; i < s->n && u->has_sum; i++)
+    for (int i = 0; i < s->n && has_sum; i++)
         if (diffad_is_valid(s->d[i]))
             diffad_assign(g, diffad_bound(g, "sum", DIFFAD_F32, s->param[i]->shape, &s->param[i]->sum),
                           u->is_last ? diffad_fill(g, s->param[i]->shape, 0) : s->d[i]);

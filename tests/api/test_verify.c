@@ -6,7 +6,9 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define GOLDEN DIFFAD_TEST_DIR "/golden"
 
@@ -202,6 +204,60 @@ Test(verify, a_file_that_is_no_safetensors_file_is_a_failure)
     fputs("not a golden file", f);
     fclose(f);
     cr_expect_eq(run(folder, NULL, true).totals.failed, 1);
+}
+
+/* ---- loss curves ---- */
+
+/* A curve of tests/golden whose text `from` (in its metadata or names) reads `to`, of the same length, beside the weights. */
+static seen run_changed(const char *curve, const char *from, const char *to)
+{
+    static const char *const weights[] = { "weights_autoencoder", "weights_unet", "weights_critic", "weights_segmenter" };
+    const char *folder = folder_new();
+    char        path[1024], name[128];
+    for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++) {
+        snprintf(path, sizeof path, GOLDEN "/%s.safetensors", weights[i]);
+        snprintf(name, sizeof name, "%s.safetensors", weights[i]);
+        cr_assert_eq(symlink(path, folder_path(folder, name)), 0);
+    }
+    snprintf(path, sizeof path, GOLDEN "/%s.safetensors", curve);
+    FILE *f = fopen(path, "rb");
+    cr_assert_not_null(f);
+    fseek(f, 0, SEEK_END);
+    const size_t bytes = (size_t)ftell(f), n = strlen(from);
+    char        *text = malloc(bytes), *at = NULL;
+    rewind(f);
+    cr_assert_eq(fread(text, 1, bytes, f), bytes);
+    fclose(f);
+    for (size_t i = 0; i + n < bytes && !at; i++)
+        if (memcmp(text + i, from, n) == 0)
+            at = text + i;
+    cr_assert_not_null(at, "%s: no %s", curve, from);
+    memcpy(at, to, n);
+    f = fopen(folder_path(folder, "changed.safetensors"), "wb");
+    cr_assert_eq(fwrite(text, 1, bytes, f), bytes);
+    fclose(f);
+    free(text);
+    return run(folder, "changed", true);
+}
+
+Test(verify, a_learning_rate_a_little_off_leaves_every_curve)
+{
+    static const struct { const char *curve, *from, *to; } rows[] = {
+        { "curve_vae", "7.2e-05", "7.3e-05" }, { "curve_vae_critic", "7.2e-05", "7.3e-05" },
+        { "curve_ldm", "6.4e-05", "6.5e-05" }, { "curve_seg", "0.0001", "1.1e-4" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const seen s = run_changed(rows[i].curve, rows[i].from, rows[i].to);
+        cr_expect_eq(s.last.result, DIFFAD_VERIFY_FAIL, "%s", rows[i].curve);
+        cr_expect(strstr(s.why, "out.loss["), "%s: %s", rows[i].curve, s.why);
+    }
+}
+
+Test(verify, a_curve_without_its_noise_says_which_is_missing)
+{
+    const seen s = run_changed("curve_vae", "\"in.eps\"", "\"in.eqs\"");
+    cr_expect_eq(s.last.result, DIFFAD_VERIFY_FAIL);
+    cr_expect(strstr(s.why, "no tensor in.eps"), "%s", s.why);
 }
 
 Test(verify, a_folder_without_golden_files_is_an_error)
