@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "diffad/selftest.h"
 #include "kernel/program.h"
+#include "kernel/tuned.h"
 
 #include <grp.h>
 #include <stdio.h>
@@ -199,7 +200,7 @@ static void check_nodes(exam *e)
 
 static void check_environment(exam *e)
 {
-    static const char *const names[] = { "DIFFAD_DEVICE",          "DIFFAD_CAPS",    "DIFFAD_WAYS",
+    static const char *const names[] = { "DIFFAD_DEVICE",          "DIFFAD_CAPS",    "DIFFAD_WAYS",    "DIFFAD_TUNED",
                                          "DIFFAD_CL_FLAGS",        "DIFFAD_CL_DIR",  "POCL_DEVICES",
                                          "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE", "CUDA_VISIBLE_DEVICES",
                                          "ROCR_VISIBLE_DEVICES" };
@@ -253,7 +254,7 @@ static void check_caches(exam *e)
 
 /* ---- devices ---- */
 
-typedef struct found { bool is_done; int count, failed; char name[300], why[512]; } found;
+typedef struct found { bool is_done; int count, failed; char name[300], why[512], tuned[32]; int64_t ways, shipped; } found;
 
 static void on_row(void *user, const diffad_check_row *row)
 {
@@ -282,11 +283,26 @@ static void try_default(void *user, void *result)
     } else {
         const diffad_caps *c = diffad_device_caps(dev);
         snprintf(f->name, sizeof f->name, "%s %s (%s, driver %s)", c->id, c->name, c->platform, c->driver);
+        const diffad_tuned *t = diffad_tuned_of(dev);
+        f->ways    = diffad_tuned_count(t);
+        f->shipped = diffad_tuned_shipped(t);
+        snprintf(f->tuned, sizeof f->tuned, "%s", diffad_tuned_digest(t));
         if (diffad_check_ops(dev, "add", true, on_row, f) != DIFFAD_OK && !f->failed++)
             snprintf(f->why, sizeof f->why, "%s", diffad_error_detail());
         diffad_device_close(dev);
     }
     f->is_done = true;
+}
+
+static void report_tuned(exam *e, const found *f)
+{
+    char *path = diffad_tuned_path();
+    if (f->ways)
+        report(e, OK, "tuned ways", "%lld measured here (%s), %lld of this class of devices; digest %s", (long long)(f->ways - f->shipped),
+               path ? path : "no file", (long long)f->shipped, f->tuned);
+    else
+        report(e, NOTE, "tuned ways", "none%s", path ? ": `diffad tune` measures what is fastest on this device" : ": switched off");
+    diffad_release(path);
 }
 
 static bool check_devices(exam *e)
@@ -318,6 +334,8 @@ static bool check_devices(exam *e)
                trial > 0   ? "its driver crashed"
                : trial < 0 ? "no answer"
                            : t.why);
+    if (works)
+        report_tuned(e, &t);
     if (!works)
         mend(e, "diffad devices      # and choose one that works with --device or DIFFAD_DEVICE");
     return works;

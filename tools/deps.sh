@@ -6,7 +6,7 @@
 set -eu
 
 packages="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev opencl-headers pocl-opencl-icd libclblast-dev
-libstb-dev libspng-dev libjpeg62-turbo-dev zlib1g-dev libzip-dev libyaml-dev libjansson-dev libxxhash-dev librandom123-dev libcriterion-dev"
+libstb-dev libspng-dev libjpeg62-turbo-dev zlib1g-dev libzip-dev libsqlite3-dev libyaml-dev libjansson-dev libxxhash-dev librandom123-dev libcriterion-dev"
 case "${1:-}" in
     '') ;;
     --test) packages="$packages clang libclang-rt-dev python3-venv locales" ;;

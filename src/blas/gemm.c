@@ -11,7 +11,7 @@ static const int64_t MOST = INT32_MAX - 256;
 diffad_gemm diffad_gemm_make(int64_t m, int64_t n, int64_t k)
 {
     return (diffad_gemm){ .m = m, .n = n, .k = k, .batch = 1, .alpha = 1, .a = { .mem = -1 }, .b = { .mem = -1 },
-                          .c = { .mem = -1 }, .bias_mem = -1 };
+                          .c = { .mem = -1 }, .bias_mem = -1, .variant = -1 };
 }
 
 /* ---- checks ---- */
@@ -111,6 +111,11 @@ bool diffad_gemm_has_way(const char *way, const diffad_caps *caps)
     if (strcmp(way, "cpu") == 0)
         return caps->local_mem_is_cheap;
     return strcmp(way, "tile") == 0 || (strcmp(way, "clblast") == 0 && diffad_gemm_has_clblast());
+}
+
+int diffad_gemm_variants(const char *way, const diffad_caps *caps)
+{
+    return strcmp(way, "cpu") == 0 ? diffad_gemm_cpu_variants() : strcmp(way, "tile") == 0 ? diffad_gemm_tile_variants(caps) : 1;
 }
 
 static diffad_gemm part(const diffad_gemm *g, int64_t from, int64_t count)

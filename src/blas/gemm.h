@@ -34,6 +34,7 @@ typedef struct diffad_gemm {
     int32_t             bias_mem;
     int64_t             bias_offset;
     const char         *way;                     /* "cpu", "tile", "clblast"; NULL: by caps and shape */
+    int                 variant;                 /* of the way: below diffad_gemm_variants; -1: by caps and shape */
 } diffad_gemm;
 
 diffad_gemm diffad_gemm_make(int64_t m, int64_t n, int64_t k);
@@ -53,5 +54,7 @@ diffad_status diffad_gemm_add(const diffad_gemm_sink *sink, const diffad_caps *c
 
 /* Whether this build and device have a way of that name. */
 bool diffad_gemm_has_way(const char *way, const diffad_caps *caps);
+/* Register blocks or tiles that it may be computed with. */
+int  diffad_gemm_variants(const char *way, const diffad_caps *caps);
 
 #endif

@@ -35,8 +35,14 @@ diffad_status diffad_gemm_add_bias(const diffad_gemm_sink *sink, const diffad_ge
  * float16 takes two 256-bit or four 128-bit registers, of which there are 16. */
 typedef struct block { int64_t rows, vecs; } block;
 
-static block pick_block(const diffad_caps *caps, int64_t n)
+static const block blocks[] = { { 6, 4 }, { 12, 2 }, { 12, 1 }, { 6, 2 }, { 6, 1 }, { 3, 1 } };
+
+int diffad_gemm_cpu_variants(void) { return (int)(sizeof blocks / sizeof blocks[0]); }
+
+static block pick_block(const diffad_caps *caps, int variant, int64_t n)
 {
+    if (variant >= 0)
+        return blocks[variant];
     if (caps->native_float >= 16)
         return n > 32 ? (block){ 6, 4 } : n > 16 ? (block){ 12, 2 } : (block){ 12, 1 };
     return caps->native_float >= 8 ? (block){ 6, 1 } : (block){ 3, 1 };
@@ -104,7 +110,7 @@ static int64_t rows_per_group(const diffad_caps *caps, int64_t row_panels, int64
 
 diffad_status diffad_gemm_cpu(const diffad_gemm_sink *sink, const diffad_caps *caps, const diffad_gemm *g)
 {
-    const block   blk   = pick_block(caps, g->n);
+    const block   blk   = pick_block(caps, g->variant, g->n);
     const int64_t width = blk.vecs * 16, columns = diffad_ceil_div(g->n, width), rows = diffad_ceil_div(g->m, blk.rows);
     const bool    ta = g->transpose_a, tb = g->transpose_b;
     const packing pa = { 'a', &g->a, g->k, g->m, g->m * g->k, true };
@@ -151,16 +157,25 @@ static int64_t groups_of(const diffad_gemm *g, int64_t t)
 }
 static int64_t local_bytes(const tile *t) { return 4 * TILE_DEPTH * (t->tile + 4) * (int64_t)sizeof(float); }
 
+static const tile tiles[] = { { 8, 4, 32, 1, 0 }, { 8, 8, 64, 1, 0 }, { 16, 8, 128, 1, 0 } };
+
+int diffad_gemm_tile_variants(const diffad_caps *caps)
+{
+    return caps->max_group >= 256 && (uint64_t)local_bytes(&tiles[2]) <= caps->local_mem ? 3 : 2;
+}
+
 /* The largest tile that still gives each compute unit two work-groups; where even the smallest does not, and K is long,
  * K is cut into slices whose partial sums are added in order afterwards. */
 static tile pick_tile(const diffad_caps *caps, const diffad_gemm *g)
 {
     const int64_t busy = 2 * (int64_t)most(caps->plan_units, 1);
-    tile t = { 8, 4, 32, 1, g->k };
-    if (caps->max_group >= 256 && caps->local_mem > 17 << 10 && groups_of(g, 128) >= busy)
-        t = (tile){ 16, 8, 128, 1, g->k };
+    tile t = tiles[0];
+    if (g->variant >= 0)
+        t = tiles[g->variant];
+    else if (caps->max_group >= 256 && caps->local_mem > 17 << 10 && groups_of(g, 128) >= busy)
+        t = tiles[2];
     else if (groups_of(g, 64) >= busy)
-        t = (tile){ 8, 8, 64, 1, g->k };
+        t = tiles[1];
     const int64_t groups = groups_of(g, t.tile);
     if (groups < busy && g->k >= 512)
         t.slices = least(diffad_ceil_div(busy, groups), g->k / 256);

@@ -8,6 +8,8 @@
 /* Tiles in local memory: 16 KiB and work-groups of 64 suffice. */
 diffad_status diffad_gemm_tile(const diffad_gemm_sink *sink, const diffad_caps *caps, const diffad_gemm *g);
 /* Packed panels and a register block per work-item: for CPUs. */
+int           diffad_gemm_cpu_variants(void);
+int           diffad_gemm_tile_variants(const diffad_caps *caps);
 diffad_status diffad_gemm_cpu(const diffad_gemm_sink *sink, const diffad_caps *caps, const diffad_gemm *g);
 /* The CLBlast library; UNSUPPORTED where the build lacks it. */
 diffad_status diffad_gemm_clblast(const diffad_gemm_sink *sink, const diffad_caps *caps, const diffad_gemm *g);

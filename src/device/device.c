@@ -176,6 +176,8 @@ void diffad_device_close(diffad_device *dev)
         return;
     if (dev->release_programs)
         dev->release_programs(dev);
+    if (dev->release_tuned)
+        dev->release_tuned(dev);
     if (!dev->is_broken) {          /* after a fatal error a driver may hang in any call */
         if (dev->queue)
             diffad_cl.ReleaseCommandQueue(dev->queue);

@@ -7,6 +7,9 @@
 #include "diffad/device.h"
 
 struct diffad_program_cache;
+struct diffad_tuned;
+struct diffad_plan;
+struct diffad_node;
 
 /* Work space that plans share: they run one after another on the device's queue. */
 typedef struct diffad_scratch { cl_mem buffer; size_t bytes; int64_t users; } diffad_scratch;
@@ -25,6 +28,11 @@ struct diffad_device {
     bool              has_profiling;
     struct diffad_program_cache *programs;     /* owned by layer kernel, released through release_programs */
     void            (*release_programs)(diffad_device *dev);
+    struct diffad_tuned *tuned;                /* likewise, through release_tuned */
+    void            (*release_tuned)(diffad_device *dev);
+    /* Hears of each node whose way a plan chooses by itself (graph/ways.c); NULL: nobody. */
+    void            (*on_choice)(void *user, const struct diffad_plan *p, const struct diffad_node *n);
+    void             *on_choice_user;
 };
 
 /* Turns an OpenCL code into a status with detail "what: CL_X (hint)"; marks the device broken where it must be. */

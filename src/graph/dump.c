@@ -84,6 +84,13 @@ char *diffad_plan_dump(const diffad_plan *p)
     return t.s;
 }
 
+static void add_way(const diffad_plan *p, const plan_step *s, diffad_text *t)
+{
+    diffad_text_addf(t, "%s%s:%s", t->length ? "," : "", p->graph->node[s->node]->op->name, s->way->name);
+    if (s->variant >= 0)
+        diffad_text_addf(t, "/%d", s->variant);
+}
+
 char *diffad_plan_ways(const diffad_plan *p)
 {
     diffad_text t = { 0 };
@@ -91,8 +98,7 @@ char *diffad_plan_ways(const diffad_plan *p)
         return diffad_strdup(p->model_ways);
     for (int64_t i = 0; i < p->n_steps; i++)
         if (p->step[i].way)
-            diffad_text_addf(&t, "%s%s:%s", t.length ? "," : "", p->graph->node[p->step[i].node]->op->name,
-                             p->step[i].way->name);
+            add_way(p, &p->step[i], &t);
     diffad_text_add(&t, "");
     if (t.failed)
         diffad_text_release(&t);

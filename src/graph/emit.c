@@ -188,6 +188,7 @@ diffad_status diffad_emit_gemm(diffad_emit *e, const diffad_node *n, const diffa
         snprintf(way, sizeof way, "%s", forced);
         own.way = way;
     }
+    own.variant = g->way && !forced ? e->variant : -1;
     return diffad_gemm_add(&sink, e->caps, &own);
 }
 

@@ -29,6 +29,7 @@ struct diffad_emit {
     struct diffad_plan *plan;
     const diffad_caps  *caps;
     diffad_operand      in[DIFFAD_MAX_IN], out[DIFFAD_MAX_OUT];
+    int                 variant;     /* of the way: below what its `variants` told, or -1: what it finds best */
 };
 
 /* Elements a value takes in a layout: padded channels count. */

@@ -64,6 +64,9 @@ typedef struct diffad_way {
     diffad_status (*emit)(diffad_emit *e, const diffad_node *n);
     /* DIFFAD_LAYOUT_OWN: true for each operand to be blocked. Preset to false. */
     void         (*choose)(const diffad_node *n, const diffad_caps *caps, bool *in_blocked, bool *out_blocked);
+    /* How many sets of constants (tiles, work-groups) the node could be computed with; NULL: one. The way itself finds one that
+     * should be good; tuning measures them. */
+    int          (*variants)(const diffad_node *n, const diffad_caps *caps);
     diffad_precision precision;    /* F32, or what it rounds its operands to: taken only on a device set to just that */
     double         tol;            /* 0: the op's; a looser one needs a comment with its reason */
     bool           is_portable;    /* OpenCL 1.2, float32, 16 KiB of local memory, work-groups of 64 suffice */

@@ -11,43 +11,6 @@ static bool is_map(const diffad_value *v) { return v && v->shape.rank == 4 && v-
 
 /* ---- ways and layouts ---- */
 
-/* The next entry "op:way" of the recorded ways; NULL, with a reason, when it does not belong to this node. */
-static const diffad_way *recorded_way(diffad_plan *p, const diffad_node *n)
-{
-    const char  *at = p->next_way;
-    const size_t length = strcspn(at, ","), name = strlen(n->op->name);
-    for (int i = 0; i < n->op->n_ways && length > name + 1 && strncmp(at, n->op->name, name) == 0 && at[name] == ':';
-         i++)
-        if (strlen(n->op->ways[i].name) == length - name - 1 &&
-            strncmp(n->op->ways[i].name, at + name + 1, length - name - 1) == 0) {
-            p->next_way += length + (at[length] == ',');
-            return &n->op->ways[i];
-        }
-    diffad_fail(DIFFAD_ERR_UNSUPPORTED, "recorded way \"%.*s\" does not belong to node %d (%s)", (int)length, at, n->id,
-                n->op->name);
-    return NULL;
-}
-
-static const diffad_way *choose_way(const diffad_emit *e, const diffad_node *n)
-{
-    if (e->plan->next_way)
-        return recorded_way(e->plan, n);
-    const char *forced = diffad_emit_forced(e, n->op->name);
-    for (int i = 0; forced && i < n->op->n_ways; i++)
-        if (strcmp(n->op->ways[i].name, forced) == 0 && (!n->op->ways[i].fits || n->op->ways[i].fits(n, e->caps)) &&
-            (n->op->ways[i].layout != DIFFAD_LAYOUT_BLOCKED || e->caps->block > 1))
-            return &n->op->ways[i];
-    for (int i = 0; i < n->op->n_ways; i++) {
-        const diffad_way *w = &n->op->ways[i];
-        if ((w->layout == DIFFAD_LAYOUT_BLOCKED && e->caps->block <= 1) ||
-            (w->precision != DIFFAD_PRECISION_F32 && w->precision != e->caps->precision))
-            continue;
-        if (!w->fits || w->fits(n, e->caps))
-            return w;
-    }
-    return NULL;
-}
-
 /* State is written where it lies: in the plain tensor. */
 static void keep_state_plain(const diffad_node *n, bool *in)
 {
@@ -78,12 +41,12 @@ static void choose_layout(const diffad_emit *e, const diffad_node *n, const diff
     keep_state_plain(n, in);
 }
 
-static diffad_status add_step(diffad_plan *p, const diffad_node *n, const diffad_way *way)
+static diffad_status add_step(diffad_plan *p, const diffad_node *n, plan_choice c)
 {
     if (!diffad_grow(&p->step, p->n_steps, &p->cap_steps, sizeof *p->step))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
     p->step_of[n->id]     = (int32_t)p->n_steps;
-    p->step[p->n_steps++] = (plan_step){ .node = n->id, .way = way, .first = p->n_launches };
+    p->step[p->n_steps++] = (plan_step){ .node = n->id, .way = c.way, .variant = c.variant, .first = p->n_launches };
     return DIFFAD_OK;
 }
 
@@ -108,7 +71,7 @@ static diffad_status emit_alias(diffad_emit *e, const diffad_node *n)
     diffad_plan   *p  = e->plan;
     plan_value    *px = &p->value[n->x[0].id], *py = &p->value[n->y[0].id];
     diffad_operand o;
-    DIFFAD_TRY(add_step(p, n, NULL));
+    DIFFAD_TRY(add_step(p, n, (plan_choice){ NULL, -1 }));
     const bool keeps =
         diffad_shape_equal(&n->in[0]->shape, &n->out[0]->shape) && px->blocked.mem >= 0 && px->plain.mem < 0;
     DIFFAD_TRY(plan_operand_in(e, n->in[0], keeps, &o));
@@ -136,16 +99,16 @@ static diffad_status choose(diffad_emit *e, const diffad_node *n, plan_step **ou
     diffad_plan      *p = e->plan;
     bool              in[DIFFAD_MAX_IN], to[DIFFAD_MAX_OUT];
     const plan_step  *as = p->model ? &p->model->step[p->model->step_of[p->remade.origin[n->id]]] : NULL;
-    const diffad_way *w = as ? as->way : choose_way(e, n);
-    if (!w && p->next_way)
+    const plan_choice c = as ? (plan_choice){ as->way, as->variant } : plan_choose_way(e, n);
+    if (!c.way && p->next_way)
         return DIFFAD_ERR_UNSUPPORTED;
-    if (!w)
+    if (!c.way)
         DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "%s (%s): no way fits %s", n->op->name, n->scope ? n->scope : "",
                     p->dev->caps.name);
-    DIFFAD_TRY(add_step(p, n, w));
+    DIFFAD_TRY(add_step(p, n, c));
     plan_step *s = *out = &p->step[p->n_steps - 1];
     if (!as)
-        choose_layout(e, n, w, in, to);
+        choose_layout(e, n, c.way, in, to);
     for (int i = 0; i < n->n_in; i++)
         s->in_blocked |= (uint64_t)(as ? as->in_blocked >> i & 1u : in[i]) << i;
     for (int k = 0; k < n->op->n_out; k++)
@@ -156,7 +119,7 @@ static diffad_status choose(diffad_emit *e, const diffad_node *n, plan_step **ou
 static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
 {
     plan_step  *s = NULL;
-    diffad_emit e = { .plan = p, .caps = &p->dev->caps };
+    diffad_emit e = { .plan = p, .caps = &p->dev->caps, .variant = -1 };
     if (n->op->is_alias)
         return emit_alias(&e, n);
     DIFFAD_TRY(choose(&e, n, &s));
@@ -167,6 +130,7 @@ static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
             DIFFAD_TRY(plan_operand_in(&e, n->in[i], s->in_blocked >> i & 1u, &e.in[i]));
     for (int k = 0; k < n->op->n_out; k++)
         DIFFAD_TRY(plan_operand_out(&e, n, k, s->out_blocked >> k & 1u));
+    e.variant = s->variant;
     DIFFAD_TRY(s->way->emit(&e, n));
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i])
@@ -183,7 +147,7 @@ static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
  * reads get theirs, too: callers write them. */
 static diffad_status emit_outputs(diffad_plan *p)
 {
-    diffad_emit e = { .plan = p, .caps = &p->dev->caps };
+    diffad_emit e = { .plan = p, .caps = &p->dev->caps, .variant = -1 };
     for (int64_t i = 0; i < p->graph->n_values; i++) {
         const diffad_value *v  = p->graph->value[i];
         plan_value         *pv = &p->value[i];

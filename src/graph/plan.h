@@ -43,6 +43,7 @@ typedef struct plan_pack {
 typedef struct plan_step {           /* a node's part of the launches */
     int32_t           node;
     const diffad_way *way;           /* NULL: alias */
+    int               variant;       /* of the way, or -1: what it finds best */
     uint64_t          in_blocked;    /* bit i: input i is read blocked */
     uint8_t           out_blocked;
     int64_t           first, count;
@@ -97,6 +98,17 @@ diffad_status plan_fit(diffad_device *dev, const diffad_graph *g, const diffad_p
 
 diffad_status plan_new_mem(diffad_plan *p, plan_mem_kind kind, int64_t bytes, int element, int32_t value, int32_t *out);
 diffad_status plan_add_launch(diffad_plan *p, const diffad_launch *l);
+/* ways.c. The way of a node and its variant: recorded, forced, tuned, or the first that fits; way NULL: none does, with a
+ * reason in the thread's detail where it was recorded. And what a table of tuned ways calls the node: op, precision, operands
+ * ("=" before one that stays as it is from run to run), attributes. */
+typedef struct plan_choice { const diffad_way *way; int variant; } plan_choice;
+enum { PLAN_KEY_BYTES = 512 };
+plan_choice plan_choose_way(const diffad_emit *e, const diffad_node *n);
+void        plan_key(const diffad_plan *p, const diffad_node *n, char key[PLAN_KEY_BYTES]);
+/* Whether this device has way w for node n. The way and variant that `text` ("portable", "portable/2") names; false: none that
+ * fits. */
+bool        plan_way_fits(const diffad_node *n, const diffad_caps *caps, const diffad_way *w);
+bool        plan_way_named(const diffad_node *n, const diffad_caps *caps, const char *text, size_t length, plan_choice *out);
 /* operand.c. A tensor of the plan's own for an input or output; the memory of an input or bound value, when it is first
  * seen; operands of a node, in the layout asked for. */
 diffad_status plan_own_tensor(diffad_plan *p, const diffad_value *v, int32_t *mem);

@@ -270,9 +270,9 @@ MATRIX(f16_dw_emit, conv2d_matrix_dw_emit, F16)
 /* Each operand is rounded to 11 or 8 bits: by 2^-12 or 2^-9 of itself on average, twice as much at most, and a result may be
  * one product. */
 #define MATRIX_WAYS(tf32, bf16, f16)                                                                          \
-    { .name = "tf32", .fits = conv2d_matrix_fits, .emit = tf32, .precision = DIFFAD_PRECISION_TF32, .tol = 1e-3 },   \
-    { .name = "bf16", .fits = conv2d_matrix_fits, .emit = bf16, .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 },   \
-    { .name = "f16", .fits = conv2d_matrix_fits, .emit = f16, .precision = DIFFAD_PRECISION_F16, .tol = 1e-3 }
+    { .name = "tf32", .fits = conv2d_matrix_fits, .variants = conv2d_matrix_variants, .emit = tf32, .precision = DIFFAD_PRECISION_TF32, .tol = 1e-3 },   \
+    { .name = "bf16", .fits = conv2d_matrix_fits, .variants = conv2d_matrix_variants, .emit = bf16, .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 },   \
+    { .name = "f16", .fits = conv2d_matrix_fits, .variants = conv2d_matrix_variants, .emit = f16, .precision = DIFFAD_PRECISION_F16, .tol = 1e-3 }
 
 /* The transforms multiply by up to 8 and 1/24 and subtract: what float32 rounds grows tenfold, seen 2e-5 at most. */
 #define WINOGRAD_WAY { .name = "winograd", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_winograd_fits, \
@@ -284,9 +284,10 @@ static const diffad_way ways[] = {
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,
       .choose = blocked_to_plain },
     WINOGRAD_WAY,
-    { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .emit = conv2d_blocked_emit },
-    { .name = "portable", .emit = conv2d_portable_emit, .is_portable = true },
-    { .name = "im2col", .emit = conv2d_im2col_emit },
+    { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .variants = conv2d_blocked_variants,
+      .emit = conv2d_blocked_emit },
+    { .name = "portable", .variants = conv2d_portable_variants, .emit = conv2d_portable_emit, .is_portable = true },
+    { .name = "im2col", .variants = conv2d_im2col_variants, .emit = conv2d_im2col_emit },
 };
 static const diffad_way dx_ways[] = {
     MATRIX_WAYS(tf32_emit, bf16_emit, f16_emit),
@@ -295,9 +296,10 @@ static const diffad_way dx_ways[] = {
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,
       .choose = blocked_to_plain },
     WINOGRAD_WAY,
-    { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .emit = conv2d_blocked_emit },
-    { .name = "portable", .emit = conv2d_portable_emit, .is_portable = true },
-    { .name = "im2col", .emit = conv2d_im2col_dx_emit },
+    { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .variants = conv2d_blocked_variants,
+      .emit = conv2d_blocked_emit },
+    { .name = "portable", .variants = conv2d_portable_variants, .emit = conv2d_portable_emit, .is_portable = true },
+    { .name = "im2col", .variants = conv2d_im2col_variants, .emit = conv2d_im2col_dx_emit },
 };
 static const diffad_way dw_ways[] = {
     MATRIX_WAYS(tf32_dw_emit, bf16_dw_emit, f16_dw_emit),
@@ -307,8 +309,8 @@ static const diffad_way dw_ways[] = {
       .emit = conv2d_few_out_dw_emit, .choose = blocked_to_plain },
     { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits,
       .emit = conv2d_blocked_dw_emit },
-    { .name = "portable", .emit = conv2d_portable_dw_emit, .is_portable = true },
-    { .name = "im2col", .emit = conv2d_im2col_dw_emit },
+    { .name = "portable", .variants = conv2d_portable_variants, .emit = conv2d_portable_dw_emit, .is_portable = true },
+    { .name = "im2col", .variants = conv2d_im2col_variants, .emit = conv2d_im2col_dw_emit },
 };
 
 /* ---- cases ---- */

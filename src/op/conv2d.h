@@ -38,6 +38,7 @@ double conv2d_flops(const diffad_node *n);
 /* The ways: portable (conv2d_portable.c), tf32, bf16, f16 (conv2d_matrix.c), blocked (conv2d_blocked.c), winograd
  * (conv2d_winograd.c), few channels (conv2d_few.c), im2col
  * (conv2d_im2col.c). The first function of each pair serves conv2d and conv2d_dx. */
+int           conv2d_portable_variants(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_portable_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n);
 
@@ -50,10 +51,12 @@ diffad_status conv2d_add_weight_slices(diffad_emit *e, int64_t count, int64_t sl
 int64_t conv2d_slices(const diffad_caps *caps, int64_t groups, int64_t terms, int64_t least, int64_t most, int64_t results);
 
 /* On matrix units (conv2d_matrix.c). */
+int           conv2d_matrix_variants(const diffad_node *n, const diffad_caps *caps);
 bool          conv2d_matrix_fits(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_matrix_emit(diffad_emit *e, const diffad_node *n, diffad_precision precision);
 diffad_status conv2d_matrix_dw_emit(diffad_emit *e, const diffad_node *n, diffad_precision precision);
 
+int           conv2d_blocked_variants(const diffad_node *n, const diffad_caps *caps);
 bool          conv2d_blocked_fits(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_blocked_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n);
@@ -70,6 +73,8 @@ diffad_status conv2d_few_out_emit(diffad_emit *e, const diffad_node *n);
 bool          conv2d_few_out_dw_fits(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_few_out_dw_emit(diffad_emit *e, const diffad_node *n);
 
+/* Variants: the own matrix product, CLBlast's. */
+int           conv2d_im2col_variants(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_im2col_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_im2col_dx_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_im2col_dw_emit(diffad_emit *e, const diffad_node *n);

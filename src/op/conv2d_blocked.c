@@ -32,6 +32,17 @@ conv2d_tile conv2d_tile_of(const diffad_caps *caps, int64_t channels)
     return caps->native_float >= 8 ? (conv2d_tile){ 1, 6, 4 } : (conv2d_tile){ 1, 3, 2 };
 }
 
+/* Vectors and pixels of a kernel's sums that may be better than conv2d_tile_of's on a CPU with more registers, or fewer, than
+ * its vectors tell. */
+static const conv2d_tile tiles[] = { { 2, 8, 8 }, { 1, 16, 16 }, { 2, 4, 8 }, { 1, 8, 8 }, { 1, 6, 4 }, { 2, 3, 4 }, { 1, 3, 2 } };
+
+int conv2d_blocked_variants(const diffad_node *n, const diffad_caps *caps)
+{
+    (void)n;
+    (void)caps;
+    return (int)(sizeof tiles / sizeof tiles[0]);
+}
+
 void conv2d_add_ints(diffad_launch *l, const int64_t *ints, size_t bytes)
 {
     for (size_t i = 0; i < bytes / sizeof *ints; i++)
@@ -131,9 +142,16 @@ static bool works_by_rows(const conv2d_phase *p, int64_t pixels)
     return p->stride == 1 && pixels + (p->taps_x - 1) * p->dilation <= STRIP && (up - p->cols) * 10 <= up;
 }
 
+/* A variant's, where its vectors share out the output's blocks. */
+static conv2d_tile tile_of(const diffad_emit *e, int64_t channels)
+{
+    const bool is_whole = e->variant >= 0 && diffad_ceil_div(channels, CONV2D_LANES) % tiles[e->variant].vectors == 0;
+    return is_whole ? tiles[e->variant] : conv2d_tile_of(e->caps, channels);
+}
+
 static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_phase p)
 {
-    const conv2d_tile tile = conv2d_tile_of(e->caps, p.out_c);
+    const conv2d_tile tile = tile_of(e, p.out_c);
     const int64_t vectors = tile.vectors, pixels = tile.pixels;
     const int64_t in_blocks = diffad_ceil_div(p.in_c, CONV2D_LANES);
     int32_t       packed;

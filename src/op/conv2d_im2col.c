@@ -4,6 +4,14 @@
 
 enum { MOST_COLUMNS = 16 << 20 };       /* floats */
 
+int conv2d_im2col_variants(const diffad_node *n, const diffad_caps *caps)
+{
+    (void)n;
+    return diffad_gemm_has_way("clblast", caps) ? 2 : 1;
+}
+
+static const char *product_of(const diffad_emit *e) { return e->variant == 1 ? "clblast" : NULL; }
+
 /* Columns of some samples: they are x itself where the kernel is a single tap that visits each pixel. */
 typedef struct columns {
     int64_t             k, p, samples;
@@ -58,6 +66,7 @@ diffad_status conv2d_im2col_emit(diffad_emit *e, const diffad_node *n)
         const int64_t count = s.n - n0 < c.samples ? s.n - n0 : c.samples;
         DIFFAD_TRY(fill_columns(e, &s, &c, n0, count));
         diffad_gemm g = diffad_gemm_make(s.o, c.p, c.k);
+        g.way   = product_of(e);
         g.batch = count;
         g.a     = (diffad_gemm_operand){ e->in[1].mem, e->in[1].offset, c.k, 0 };
         g.b     = c.at;
@@ -81,6 +90,7 @@ diffad_status conv2d_im2col_dx_emit(diffad_emit *e, const diffad_node *n)
         const int64_t count = s.n - n0 < c.samples ? s.n - n0 : c.samples;
         const int64_t to    = e->out[0].offset + n0 * s.i * s.h * s.w;
         diffad_gemm g = diffad_gemm_make(c.k, c.p, s.o);
+        g.way         = product_of(e);
         g.batch       = count;
         g.transpose_a = true;
         g.a = (diffad_gemm_operand){ e->in[0].mem, e->in[0].offset, c.k, 0 };
@@ -108,6 +118,7 @@ diffad_status conv2d_im2col_dw_emit(diffad_emit *e, const diffad_node *n)
         const int64_t count = s.n - n0 < c.samples ? s.n - n0 : c.samples;
         DIFFAD_TRY(fill_columns(e, &s, &c, n0, count));
         diffad_gemm g = diffad_gemm_make(s.o, c.k, c.p);
+        g.way         = product_of(e);
         g.batch       = count;
         g.beta        = n0 > 0;
         g.transpose_b = true;

@@ -25,6 +25,12 @@ static const tile weight_tiles[] = {
     { 2, 2, 4, 4, 0, 0, 1.0 }, { 2, 2, 2, 4, 0, 0, 0.8 }, { 2, 2, 2, 2, 0, 0, 0.6 }, { 1, 4, 1, 2, 0, 0, 0.4 },
 };
 
+int conv2d_matrix_variants(const diffad_node *n, const diffad_caps *caps)
+{
+    (void)caps;
+    return (int)(n->op == &diffad_op_conv2d_dw ? sizeof weight_tiles / sizeof weight_tiles[0] : sizeof tiles / sizeof tiles[0]);
+}
+
 static int64_t items_of(const tile *t) { return t->wm * t->wn * TEAM; }
 static int64_t rows_of(const tile *t) { return t->wm * t->mt * TILE_M; }
 
@@ -101,11 +107,14 @@ static int64_t held_by(const cut *c, const conv2d_phase *p, diffad_precision pre
     return 4 * c->t.mt * c->t.nt + 4 * word_terms(precision) * rounds;
 }
 
-static diffad_status best_cut(const diffad_caps *caps, const diffad_node *n, const conv2d_phase *p, diffad_precision precision, cut *best)
+/* `variant`: that tile, where the device can have it. */
+static diffad_status best_cut(const diffad_caps *caps, const diffad_node *n, const conv2d_phase *p, diffad_precision precision, int variant,
+                              cut *best)
 {
     best->score = 0;
     for (size_t i = 0; i < sizeof tiles / sizeof tiles[0]; i++) {
-        const cut c = cut_of(caps, p, precision, &tiles[i], 0);
+        cut c = cut_of(caps, p, precision, &tiles[i], 0);
+        c.score += variant == (int)i ? 1 : 0;
         if ((uint64_t)items_of(&c.t) <= caps->max_group && (uint64_t)c.local <= caps->local_mem &&
             held_by(&c, p, precision) <= MOST_HELD && c.score > best->score)
             *best = c;
@@ -180,7 +189,7 @@ diffad_status conv2d_matrix_emit(diffad_emit *e, const diffad_node *n, diffad_pr
     for (int i = 0; conv2d_phase_at(n, i, &p); i++)
         if (p.rows > 0 && p.cols > 0 && taps_of(&p) >= taps_of(&most))
             most = p;
-    DIFFAD_TRY(best_cut(e->caps, n, &most, precision, &c));
+    DIFFAD_TRY(best_cut(e->caps, n, &most, precision, e->variant, &c));
     if (c.slices > 1)
         DIFFAD_TRY(diffad_emit_scratch(e, c.slices * most.n * most.out_c * most.out_h * most.out_w, 4, &part));
     for (int i = 0; conv2d_phase_at(n, i, &p); i++) {
@@ -206,7 +215,8 @@ diffad_status conv2d_matrix_dw_emit(diffad_emit *e, const diffad_node *n, diffad
         const tile   *w = &weight_tiles[i];
         const int64_t tn = w->wn * w->nt * TILE_N, gm = diffad_ceil_div(s.o, rows_of(w)), gn = diffad_ceil_div(columns, tn);
         const int64_t k = conv2d_slices(e->caps, gm * gn, diffad_ceil_div(terms, step), LEAST_RUN * 4, MOST_RUN, count);
-        const double  score = score_of(e->caps, w, (double)count / ((double)(gm * rows_of(w)) * (double)(gn * tn)), gm * gn, k);
+        const double  score = score_of(e->caps, w, (double)count / ((double)(gm * rows_of(w)) * (double)(gn * tn)), gm * gn, k) +
+                              (e->variant == (int)i ? 1 : 0);
         if (score > best) {
             best   = score;
             t      = w;

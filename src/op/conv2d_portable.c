@@ -42,8 +42,16 @@ int64_t conv2d_slices(const diffad_caps *caps, int64_t groups, int64_t terms, in
     return slices > 1 ? slices : 1;
 }
 
-/* The tile that loses least: to its own rate, to results beyond the edge, and to compute units without work. */
-static layout layout_of(const diffad_caps *caps, int64_t rows, int64_t columns, int64_t slabs)
+int conv2d_portable_variants(const diffad_node *n, const diffad_caps *caps)
+{
+    (void)n;
+    (void)caps;
+    return (int)(sizeof tiles / sizeof tiles[0]);
+}
+
+/* The tile that loses least: to its own rate, to results beyond the edge, and to compute units without work; with `variant`
+ * that one, where the device can have it. */
+static layout layout_of(const diffad_caps *caps, int variant, int64_t rows, int64_t columns, int64_t slabs)
 {
     layout best = { .slices = 0 };
     double best_score = 0;
@@ -60,7 +68,7 @@ static layout layout_of(const diffad_caps *caps, int64_t rows, int64_t columns, 
         const double useful = (double)(rows * columns) / ((double)groups * (double)(t->side_m * t->rm * t->side_n * t->rn));
         const double waves  = (double)(groups * l.slices) / (double)(caps->plan_units > 0 ? caps->plan_units : 1);
         const double busy   = waves / ceil(waves);
-        const double score  = t->share * useful * busy * (l.slices > 1 ? 0.9 : 1.0);
+        const double score  = t->share * useful * busy * (l.slices > 1 ? 0.9 : 1.0) + (variant == (int)i ? 1 : 0);
         if (score > best_score) {
             best_score = score;
             best       = l;
@@ -161,7 +169,7 @@ diffad_status conv2d_portable_emit(diffad_emit *e, const diffad_node *n)
     for (int i = 0; conv2d_phase_at(n, i, &p); i++)
         if (p.rows > 0 && p.cols > 0 && slabs_of(&p) >= slabs_of(&most))
             most = p;
-    const layout y = layout_of(e->caps, most.out_c, most.n * most.rows * most.cols, slabs_of(&most));
+    const layout y = layout_of(e->caps, e->variant, most.out_c, most.n * most.rows * most.cols, slabs_of(&most));
     int32_t      part = -1;
     if (y.slices > 1)
         DIFFAD_TRY(diffad_emit_scratch(e, y.slices * most.n * most.out_c * most.out_h * most.out_w, 4, &part));
@@ -181,7 +189,7 @@ diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n)
 {
     const conv2d_shape s = conv2d_shape_of(n);
     const int64_t      columns = s.i * s.kh * s.kw, terms = s.n * s.oh * s.ow, count = s.o * columns;
-    const layout       y = layout_of(e->caps, s.o, columns, diffad_ceil_div(terms, DEPTH));
+    const layout       y = layout_of(e->caps, e->variant, s.o, columns, diffad_ceil_div(terms, DEPTH));
     int32_t            part = -1;
     diffad_launch      l = tiled("conv2d_weight", "conv2d_weight", &y);
     diffad_emit_in(&l, e, 0);

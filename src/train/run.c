@@ -85,9 +85,9 @@ diffad_status run_record_write(const char *folder, const run_record *r, const di
                                                                        r->stage[i].seconds, "peak_bytes", (json_int_t)r->stage[i].peak_bytes,
                                                                        "done", r->stage[i].is_done));
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seed);      /* a string: JSON numbers lose 64-bit integers */
-    json_t *root = json_pack("{si ss ss ss ss ss ss ss ss ss so sI so ss so so ss}", "format", FORMAT, "version", r->version, "model", r->model,
+    json_t *root = json_pack("{si ss ss ss ss ss ss ss ss ss ss so sI so ss so so ss}", "format", FORMAT, "version", r->version, "model", r->model,
                              "scale", r->scale, "class", r->class_name, "data", r->data, "textures", r->textures, "device", r->device,
-                             "driver", r->driver, "seed", seed, "latent_scale", number(r->latent_scale), "parameters",
+                             "driver", r->driver, "tuned", r->tuned, "seed", seed, "latent_scale", number(r->latent_scale), "parameters",
                              (json_int_t)r->parameters, "threshold", number(r->threshold), "threshold_rule", r->threshold_rule, "stages",
                              stages, "description", desc, "fingerprint", r->fingerprint);
     json_t *before = read_json(path), *ways = json_object_get(before, "ways");
@@ -133,7 +133,7 @@ static diffad_status parse_record(const char *path, const json_t *root, run_reco
     const struct { const char *key; char *to; size_t bytes; } texts[] = {
         { "version", r->version, sizeof r->version }, { "model", r->model, sizeof r->model }, { "scale", r->scale, sizeof r->scale },
         { "class", r->class_name, sizeof r->class_name }, { "data", r->data, sizeof r->data }, { "textures", r->textures, sizeof r->textures },
-        { "device", r->device, sizeof r->device }, { "driver", r->driver, sizeof r->driver }, { "seed", seed, sizeof seed },
+        { "device", r->device, sizeof r->device }, { "driver", r->driver, sizeof r->driver }, { "tuned", r->tuned, sizeof r->tuned }, { "seed", seed, sizeof seed },
         { "threshold_rule", r->threshold_rule, sizeof r->threshold_rule }, { "fingerprint", r->fingerprint, sizeof r->fingerprint },
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)

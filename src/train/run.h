@@ -10,6 +10,7 @@ enum { RUN_STAGES = 4 };
 /* What run.json says, besides the description. */
 typedef struct run_record {
     char     model[64], scale[64], class_name[256], data[1024], textures[1024], device[128], driver[128], fingerprint[17], version[32];
+    char     tuned[24];              /* digest of the table of tuned ways that it began with; "": none */
     uint64_t seed;
     double   latent_scale;
     int64_t  parameters;

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "device/device.h"
+#include "kernel/tuned.h"
 #include "tensor/tensor.h"
 #include "train/run.h"
 
@@ -288,8 +289,20 @@ static diffad_status open_folder(train_run *r, const diffad_train_options *o, ru
     return DIFFAD_OK;
 }
 
+/* Of a run that is continued: its table of tuned ways is no longer the one in force. */
+static void compare_tuned(const run_record *record, const char *tuned)
+{
+    if (record->version[0] && strcmp(record->tuned, tuned) != 0)
+        diffad_log(DIFFAD_LOG_WARNING, "the run began with tuned ways \"%s\", \"%s\" are in force: a stage that has begun keeps its "
+                   "ways, what is made anew may differ in its last bits; DIFFAD_TUNED=0 is no table, DIFFAD_TUNED=FILE another",
+                   record->tuned[0] ? record->tuned : "none", tuned[0] ? tuned : "none");
+}
+
 static void fill_record(run_record *record, const train_run *r, const diffad_train_options *o)
 {
+    const char *tuned = diffad_tuned_digest(diffad_tuned_of(r->dev));
+    compare_tuned(record, tuned);
+    snprintf(record->tuned, sizeof record->tuned, "%s", tuned);
     snprintf(record->model, sizeof record->model, "%s", r->desc.name);
     snprintf(record->scale, sizeof record->scale, "%s", o->scale);
     snprintf(record->class_name, sizeof record->class_name, "%s", diffad_dataset_class(r->dataset));
