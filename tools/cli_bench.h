@@ -37,7 +37,7 @@ void          cli_against_print(const cli_against *a, const char *stage, double 
 
 /* ---- cli_bench_train.c ---- */
 
-int cli_bench_train(cli *c, const char *model, const char *scale, int repeat);
+int cli_bench_train(cli *c, const char *model, const char *scale, int repeat, int threads);      /* 0: all */
 
 /* ---- cli_pytorch.c: the same work in PyTorch, in a process of its own ---- */
 
@@ -47,10 +47,15 @@ typedef struct cli_pytorch {
     int     threads;
     int64_t parameters, peak_rss;        /* bytes */
 } cli_pytorch;
-/* description: JSON of diffad_config_to_json; on_cpu: else on the GPU that PyTorch sees; precision: as PyTorch does it, by TF32 or
- * autocast. Fails with USAGE when python3 with torch is not there. */
-diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads, bool on_cpu, const char *precision);
+/* description: JSON of diffad_config_to_json; work: the second argument of the script, which says what a run is; on_cpu: else on
+ * the GPU that PyTorch sees; precision: as PyTorch does it, by TF32 or autocast. */
+typedef struct cli_pytorch_work { const char *script, *description, *work; int threads; bool on_cpu; const char *precision; } cli_pytorch_work;
+/* script: a file of tools/pytorch. Fails with USAGE when python3 with torch is not there. */
+diffad_status cli_pytorch_start(cli_pytorch *p, const cli_pytorch_work *w);
 diffad_status cli_pytorch_run(cli_pytorch *p, double *seconds);
 void          cli_pytorch_end(cli_pytorch *p);       /* fills peak_rss */
+/* Its times beside ours, round by round: ratio is theirs over ours. "pytorch": an object; a line. */
+void          cli_pytorch_json(cli_json *j, const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio);
+void          cli_pytorch_print(const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio);
 
 #endif

@@ -1,4 +1,4 @@
-/* cli_pytorch.c: tools/pytorch/bench_detect.py as a process that detects when it is told to. */
+/* cli_pytorch.c: a script of tools/pytorch as a process that detects, or trains for a step, when it is told to. */
 #include "base/fail.h"
 #include "base/file.h"
 #include "cli_bench.h"
@@ -40,15 +40,13 @@ static bool tell(const cli_pytorch *p, const char *word)
     return write(p->to, word, n) == (ssize_t)n;
 }
 
-static void run_python(const char *script, const char *description, int steps, int threads, bool on_cpu,
-                       const char *precision, const int *in, const int *out)
+static void run_python(const char *script, const cli_pytorch_work *w, const int *in, const int *out)
 {
-    char        s[16], t[16];
+    char        threads[16];
     const char *python = getenv("DIFFAD_PYTHON");
     if (!python || !*python)
         python = "python3";
-    snprintf(s, sizeof s, "%d", steps);
-    snprintf(t, sizeof t, "%d", threads);
+    snprintf(threads, sizeof threads, "%d", w->threads);
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
     for (int i = 0; i < 2; i++) {
@@ -56,15 +54,15 @@ static void run_python(const char *script, const char *description, int steps, i
         close(out[i]);
     }
     signal(SIGPIPE, SIG_DFL);
-    execlp(python, python, script, description, s, t, on_cpu ? "cpu" : "gpu", precision, (char *)NULL);
+    execlp(python, python, script, w->description, w->work, threads, w->on_cpu ? "cpu" : "gpu", w->precision, (char *)NULL);
     _exit(127);
 }
 
-diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int steps, int threads, bool on_cpu,
-                                const char *precision)
+diffad_status cli_pytorch_start(cli_pytorch *p, const cli_pytorch_work *w)
 {
-    const char *script = DIFFAD_SOURCE_DIR "/tools/pytorch/bench_detect.py";
-    int         in[2], out[2];
+    char script[1024];
+    int  in[2], out[2];
+    snprintf(script, sizeof script, "%s/%s", DIFFAD_SOURCE_DIR "/tools/pytorch", w->script);
     if (!diffad_path_exists(script))
         DIFFAD_FAIL(DIFFAD_ERR_USAGE, "bench: %s is not there; --pytorch needs the source tree", script);
     if (pipe(in) != 0)
@@ -77,7 +75,7 @@ diffad_status cli_pytorch_start(cli_pytorch *p, const char *description, int ste
     fflush(stdout);
     p->pid = fork();
     if (p->pid == 0)
-        run_python(script, description, steps, threads, on_cpu, precision, in, out);
+        run_python(script, w, in, out);
     close(in[0]);
     close(out[1]);
     p->to   = in[1];
@@ -120,4 +118,26 @@ void cli_pytorch_end(cli_pytorch *p)
     close(p->from);
     waitpid(p->pid, NULL, 0);
     p->pid = 0;
+}
+
+void cli_pytorch_json(cli_json *j, const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio)
+{
+    cli_json_open(j, "pytorch", '{');
+    cli_json_text(j, "version", p->version);
+    cli_json_text(j, "device", p->device);
+    cli_json_text(j, "layout", p->layout);
+    cli_json_int(j, "threads", p->threads);
+    cli_json_int(j, "parameters", p->parameters);
+    cli_sample_json(j, "ms", ms);
+    cli_json_int(j, "peak_rss", p->peak_rss);
+    cli_sample_json(j, "ratio", ratio);
+    cli_json_close(j, '}');
+}
+
+void cli_pytorch_print(const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio)
+{
+    char host[24];
+    cli_out("PyTorch %s on %s, %d threads, %s: %.2f ms (%.2f .. %.2f), %s of process memory; %.2f times as long (%.2f .. %.2f)\n", p->version,
+            p->device, p->threads, p->layout, cli_sample_median(ms), cli_sample_min(ms), cli_sample_max(ms),
+            cli_bytes_text((double)p->peak_rss, host, sizeof host), cli_sample_median(ratio), cli_sample_min(ratio), cli_sample_max(ratio));
 }

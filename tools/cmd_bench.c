@@ -172,10 +172,11 @@ static diffad_status start_pytorch(job *b)
     char *text = diffad_config_to_json(diffad_desc_fields, &desc);
     if (!text)
         return diffad_fail(DIFFAD_ERR_MEMORY, "bench: no host memory");
-    const int           steps = diffad_detector_info_of(b->d)->steps;
-    const diffad_status st    = cli_pytorch_start(&b->pytorch, text, steps, b->threads,
-                                                       diffad_device_caps(b->dev)->kind == DIFFAD_DEVICE_CPU,
-                                                       cli_text(b->c, "precision", "f32"));
+    char steps[16];
+    snprintf(steps, sizeof steps, "%d", diffad_detector_info_of(b->d)->steps);
+    const cli_pytorch_work w = { .script = "bench_detect.py", .description = text, .work = steps, .threads = b->threads,
+                                 .on_cpu = diffad_device_caps(b->dev)->kind == DIFFAD_DEVICE_CPU, .precision = cli_text(b->c, "precision", "f32") };
+    const diffad_status st = cli_pytorch_start(&b->pytorch, &w);
     diffad_release(text);
     if (st == DIFFAD_OK && b->pytorch.parameters != diffad_detector_info_of(b->d)->parameters)
         cli_note(b->c, "the PyTorch model has %lld parameters, not %lld: not the same work",
@@ -277,18 +278,8 @@ static void print_json(const job *b)
         cli_json_real(&j, "against", cli_sample_median(&b->ms) / cli_against_ms(&b->against, NULL), 6);
     cli_json_real(&j, "build_ms_cold", b->build_cold, 6);
     cli_json_real(&j, "build_ms_warm", b->build_warm, 6);
-    if (b->has_pytorch) {
-        cli_json_open(&j, "pytorch", '{');
-        cli_json_text(&j, "version", b->pytorch.version);
-        cli_json_text(&j, "device", b->pytorch.device);
-        cli_json_text(&j, "layout", b->pytorch.layout);
-        cli_json_int(&j, "threads", b->pytorch.threads);
-        cli_json_int(&j, "parameters", b->pytorch.parameters);
-        cli_sample_json(&j, "ms", &b->pytorch_ms);
-        cli_json_int(&j, "peak_rss", b->pytorch.peak_rss);
-        cli_sample_json(&j, "ratio", &b->ratio);
-        cli_json_close(&j, '}');
-    }
+    if (b->has_pytorch)
+        cli_pytorch_json(&j, &b->pytorch, &b->pytorch_ms, &b->ratio);
     cli_json_close(&j, '}');
     cli_json_print(&j);
 }
@@ -318,11 +309,7 @@ static void print_text(const job *b)
         cli_out("kernels until the first result: %.0f ms with empty caches, %.0f ms with filled ones\n", b->build_cold,
                 b->build_warm);
     if (b->has_pytorch)
-        cli_out(
-            "PyTorch %s on %s, %d threads, %s: %.2f ms (%.2f .. %.2f), %s of process memory; %.2f times as long (%.2f .. %.2f)\n",
-            b->pytorch.version, b->pytorch.device, b->pytorch.threads, b->pytorch.layout, cli_sample_median(&b->pytorch_ms), cli_sample_min(&b->pytorch_ms),
-            cli_sample_max(&b->pytorch_ms), cli_bytes_text((double)b->pytorch.peak_rss, host, sizeof host),
-            cli_sample_median(&b->ratio), cli_sample_min(&b->ratio), cli_sample_max(&b->ratio));
+        cli_pytorch_print(&b->pytorch, &b->pytorch_ms, &b->ratio);
     for (int i = 0; i < b->stages; i++)
         cli_against_print(&b->against, b->stage[i].now.name, cli_sample_median(&b->stage[i].ms));
     cli_against_print(&b->against, NULL, cli_sample_median(&b->ms));
@@ -343,11 +330,11 @@ static int bench_model(cli *c, const char *model)
             b.model = "diffad";
             b.scale = scales[i];
         }
-    if (cli_has(c, "train"))
-        return cli_bench_train(c, b.model, b.scale, b.repeat);
     if (threads)
         diffad_parse_i64(threads, &n);
     b.threads = (int)cli_int(c, "threads", n);
+    if (cli_has(c, "train"))
+        return cli_bench_train(c, b.model, b.scale, b.repeat, b.threads);
     if (cli_has(c, "against")) {
         const diffad_status found = cli_against_open(&b.against, cli_text(c, "against", ""), b.model, b.scale, cli_text(c, "precision", "f32"),
                                                       false);
@@ -389,9 +376,9 @@ static int run(cli *c)
     if (op && cli_has(c, "against"))
         return cli_usage(c, "--against compares models: model=NAME, with or without --train");
     if (op && cli_has(c, "pytorch"))
-        return cli_usage(c, "--pytorch compares whole detections: model=NAME");
-    if (cli_has(c, "train") && (op || cli_has(c, "pytorch")))
-        return cli_usage(c, "--train measures steps of a model on its own: not with op= or --pytorch");
+        return cli_usage(c, "--pytorch compares whole detections, or training steps: model=NAME");
+    if (cli_has(c, "train") && op)
+        return cli_usage(c, "--train measures steps of a model: not with op=");
     if (!cli_has(c, "train") && cli_has(c, "max-memory"))
         return cli_usage(c, "--max-memory goes with --train");
     if (!cli_has(c, "train") && cli_int(c, "batch", 1) != 1)
@@ -416,7 +403,7 @@ static const cli_option options[] = {
     { "profile", 0, CLI_TEXT, "TRACE.json", 0, 0, "where the time goes, TRACE.json.STAGE for each stage" },
     { "against", 0, CLI_TEXT, "FILE", 0, 0, "rows that bench --json wrote before: the last of this model (of this device, if any) beside now's" },
     { "pytorch", 0, CLI_FLAG, NULL, 0, 0,
-      "the same work in PyTorch in turn with it, where python3 with torch is there" },
+      "the same work in PyTorch in turn with it, also with --train, where python3 with torch is there" },
     { "no-build", 0, CLI_FLAG, NULL, 0, 0, "leave out the time until the first result" },
     { 0 },
 };
@@ -433,6 +420,7 @@ const cli_command cmd_bench = {
                "Stages are timed with a wait after each, the detection as a whole. build_ms is what kernels cost\n"
                "until the first result, in processes of their own: cold with empty caches, warm with filled ones.\n"
                "--train: the plan that a training runs, on random pictures; each stage has the device to itself.\n"
+               "--pytorch: the same detections, or training steps, in turn with it; theirs over ours is printed.\n"
                "op=NAME (or all): each way of an op on its cases of real size, by the driver's clock, and its\n"
                "share of the nearer roof: multiply-adds or memory bandwidth, measured first.",
 };

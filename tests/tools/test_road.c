@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static json_t *json_of(const char *text)
@@ -311,7 +312,7 @@ Test(road, bench_of_training_has_a_step_of_each_stage_and_traces, .timeout = 400
     }
     cr_expect_eq(tool_run("bench model=tiny --batch 2").code, 2);
     cr_expect_eq(tool_run("bench model=tiny --max-memory 1GiB").code, 2);
-    cr_expect_eq(tool_run("bench model=tiny --train --pytorch").code, 2);
+    cr_expect_eq(tool_run("bench op=silu --train").code, 2);
 
     FILE *f = fopen(folder_path(folder, "rows.jsonl"), "w");
     fprintf(f, "{\"model\":\"diffad\",\"scale\":\"tiny\",\"ms\":7}\n%s", r.out);
@@ -327,6 +328,32 @@ Test(road, bench_of_training_has_a_step_of_each_stage_and_traces, .timeout = 400
     cr_expect_eq(tool_run("bench model=fast --train --against '%s/rows.jsonl'", folder).code, 3, "no such row");
     cr_expect_eq(tool_run("bench model=tiny --against '%s/t.vae' --no-build", folder).code, 3, "not rows of bench");
     json_decref(now);
+    json_decref(row);
+}
+
+/* An interpreter that takes the place of python3: it answers as the script does, and notes what it was asked for. */
+Test(road, bench_of_training_takes_its_turn_with_pytorch, .timeout = 400)
+{
+    const char *folder = folder_new(), *python = folder_path(folder, "python");
+    FILE       *f = fopen(python, "w");
+    fprintf(f, "#!/bin/sh\necho \"$1 $3 $4 $5 $6\" >>'%s/asked'\necho '{\"torch\": \"9.9\", \"device\": \"d\", \"threads\": 1, \"layout\": \"l\", "
+               "\"parameters\": 5}'\nwhile read word; do [ $word = run ] || break; echo '{\"seconds\": 7}'; done\necho '{\"peak_rss\": 11}'\n", folder);
+    fclose(f);
+    chmod(python, 0755);
+    setenv("DIFFAD_PYTHON", python, 1);
+    const tool_result r = tool_run("bench model=tiny --train --batch 2 --repeat 2 --threads 1 --pytorch --json -q");
+    json_t           *row = line_of(r.out, 0);
+
+    cr_assert_eq(r.code, 0, "%s", r.err);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *stage = json_array_get(json_object_get(row, "stages"), i), *theirs = json_object_get(stage, "pytorch");
+        const double  ratio = json_number_value(json_object_get(theirs, "ratio"));
+        cr_expect_eq(json_number_value(json_object_get(theirs, "ms")), 7000);
+        cr_expect_eq(json_integer_value(json_object_get(theirs, "peak_rss")), 11);
+        cr_expect(ratio > 0 && ratio <= 7000 / json_number_value(json_object_get(stage, "ms_min")) * 1.001, "%g", ratio);
+    }
+    const tool_result asked = tool_run("cache info -q; cat '%s/asked'", folder);
+    cr_expect(strstr(asked.out, "bench_train.py vae 1 ") && strstr(asked.out, "bench_train.py seg 1 "), "%s", asked.out);
     json_decref(row);
 }
 

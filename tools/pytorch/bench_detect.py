@@ -28,15 +28,16 @@ def conv(i, o, kernel=3, stride=1, padding=None):
 # ---- autoencoder ----
 
 class AeResidual(nn.Module):
-    def __init__(self, i, o):
+    def __init__(self, i, o, dropout=0.0):
         super().__init__()
         self.norm1, self.conv1 = group_norm(i, 1e-6), conv(i, o)
         self.norm2, self.conv2 = group_norm(o, 1e-6), conv(o, o)
+        self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         self.skip = conv(i, o, 1) if i != o else nn.Identity()
 
     def forward(self, x):
         h = self.conv1(F.silu(self.norm1(x)))
-        return self.skip(x) + self.conv2(F.silu(self.norm2(h)))
+        return self.skip(x) + self.conv2(self.dropout(F.silu(self.norm2(h))))
 
 
 class AeAttention(nn.Module):
@@ -77,14 +78,14 @@ class Encoder(nn.Sequential):
         parts, c, resolution = [conv(channels, a["channels"])], a["channels"], height
         for level, w in enumerate(width):
             for _ in range(a["res_blocks"]):
-                parts.append(AeResidual(c, w))
+                parts.append(AeResidual(c, w, a["dropout"]))
                 c = w
                 if resolution in a["attention_resolutions"]:
                     parts.append(AeAttention(c))
             if level + 1 < len(width):
                 parts.append(AeDown(c))
                 resolution //= 2
-        parts += [AeResidual(c, c), AeAttention(c), AeResidual(c, c), group_norm(c, 1e-6), nn.SiLU(),
+        parts += [AeResidual(c, c, a["dropout"]), AeAttention(c), AeResidual(c, c, a["dropout"]), group_norm(c, 1e-6), nn.SiLU(),
                   conv(c, 2 * a["z_channels"]), conv(2 * a["z_channels"], 2 * a["embed_dim"], 1)]
         super().__init__(*parts)
 
@@ -94,10 +95,10 @@ class Decoder(nn.Sequential):
         width = [a["channels"] * m for m in a["mult"]]
         c, resolution = width[-1], height >> (len(width) - 1)
         parts = [conv(a["embed_dim"], a["z_channels"], 1), conv(a["z_channels"], c),
-                 AeResidual(c, c), AeAttention(c), AeResidual(c, c)]
+                 AeResidual(c, c, a["dropout"]), AeAttention(c), AeResidual(c, c, a["dropout"])]
         for level in reversed(range(len(width))):
             for _ in range(a["res_blocks"] + 1):
-                parts.append(AeResidual(c, width[level]))
+                parts.append(AeResidual(c, width[level], a["dropout"]))
                 c = width[level]
                 if resolution in a["attention_resolutions"]:
                     parts.append(AeAttention(c))
@@ -317,7 +318,7 @@ def pick_device(where, precision):
         return torch.device("cuda"), torch.cuda.get_device_name()
     if hasattr(torch, "xpu") and torch.xpu.is_available():
         return torch.device("xpu"), torch.xpu.get_device_name()
-    sys.exit("bench_detect.py: PyTorch sees no GPU")
+    sys.exit(sys.argv[0] + ": PyTorch sees no GPU")
 
 
 class Bench:
