@@ -12,12 +12,17 @@
 #ifndef PASS
 #define PASS 64
 #endif
+#ifndef SUMS
+#define SUMS 16          /* vectors that the registers hold: 16 or 6 */
+#endif
 #include "common/exp.cl"
 #include "common/global.cl"
 #include "common/local.cl"
 #define ROWS (LV * VEC)
 #define DB   (D / VEC)
-#define CV   (DB % 2 == 0 ? 2 : 1)      /* channel blocks accumulated together */
+#define DOTS (SUMS == 16 ? 8 : 3)                    /* rows of b dotted together with LV vectors */
+#define SUMMED (SUMS == 16 ? 8 : 4)                  /* rows of out and channel blocks accumulated together */
+#define CV   (SUMS == 16 && DB % 2 == 0 ? 2 : 1)
 
 /* Rows t0 .. t0+ROWS-1; those beyond T are zero. */
 DIFFAD_LOCAL_FN void transpose(__global const float *a, int T, int t0, float scale, __local float *at)
@@ -35,7 +40,7 @@ DIFFAD_LOCAL_FN void transpose(__global const float *a, int T, int t0, float sca
 DIFFAD_LOCAL_FN void dots_of(const int many, __global const float *b, int T, __local const vfloat *at,
                              __local vfloat *s)
 {
-    vfloat acc[8][LV];
+    vfloat acc[DOTS][LV];
 #pragma unroll
     for (int r = 0; r < many; r++)
 #pragma unroll
@@ -64,19 +69,19 @@ DIFFAD_LOCAL_FN void dots(__global const float *b, int T, int j0, int count, __l
                           __local vfloat *s)
 {
     int j = 0;
-    for (; j + 8 <= count; j += 8)
-        dots_of(8, b + (size_t)(j0 + j) * VEC, T, at, s + j * LV);
+    for (; j + DOTS <= count; j += DOTS)
+        dots_of(DOTS, b + (size_t)(j0 + j) * VEC, T, at, s + j * LV);
     for (; j < count; j++)
         dots_of(1, b + (size_t)(j0 + j) * VEC, T, at, s + j * LV);
 }
 
-/* Eight rows of out, of which `many` exist, and CV channel blocks. */
-DIFFAD_LOCAL_FN void accumulate8(__global float *out, int T, int many, __global const float *m, int count,
+/* SUMMED rows of out, of which `many` exist, and CV channel blocks. */
+DIFFAD_LOCAL_FN void accumulate_rows(__global float *out, int T, int many, __global const float *m, int count,
                                  __local const float *s, __local const float *factor, int is_first)
 {
-    vfloat acc[8][CV];
+    vfloat acc[SUMMED][CV];
 #pragma unroll
-    for (int r = 0; r < 8; r++)
+    for (int r = 0; r < SUMMED; r++)
 #pragma unroll
         for (int v = 0; v < CV; v++)
             acc[r][v] = 0.0f;
@@ -86,13 +91,13 @@ DIFFAD_LOCAL_FN void accumulate8(__global float *out, int T, int many, __global 
         for (int v = 0; v < CV; v++)
             lane[v] = gload((size_t)v * T + j, m);
 #pragma unroll
-        for (int r = 0; r < 8; r++)
+        for (int r = 0; r < SUMMED; r++)
 #pragma unroll
             for (int v = 0; v < CV; v++)
                 acc[r][v] += lane[v] * s[j * ROWS + r];
     }
 #pragma unroll
-    for (int r = 0; r < 8; r++)
+    for (int r = 0; r < SUMMED; r++)
 #pragma unroll
         for (int v = 0; v < CV; v++) {
             const size_t at = (size_t)v * T + r;
@@ -105,7 +110,7 @@ DIFFAD_LOCAL_FN void accumulate(__global float *out, int T, int t0, __global con
                                 __local const float *s, __local const float *factor, int is_first)
 {
     for (int cb = 0; cb < DB; cb += CV)
-        for (int r = 0; r < min(ROWS, T - t0); r += 8)
-            accumulate8(out + ((size_t)cb * T + t0 + r) * VEC, T, T - t0 - r, m + ((size_t)cb * T + j0) * VEC, count,
+        for (int r = 0; r < min(ROWS, T - t0); r += SUMMED)
+            accumulate_rows(out + ((size_t)cb * T + t0 + r) * VEC, T, T - t0 - r, m + ((size_t)cb * T + j0) * VEC, count,
                         s + r, factor ? factor + r : 0, is_first);
 }

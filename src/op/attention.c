@@ -167,6 +167,7 @@ static diffad_launch rows_launch(const sizes *s, const diffad_caps *caps, const 
     diffad_launch_def(&l, "VEC", caps->block);
     diffad_launch_def(&l, "D", s->d);
     diffad_launch_def(&l, "LV", v);
+    diffad_launch_def(&l, "SUMS", caps->native_float >= 16 ? 16 : 6);
     diffad_launch_def(&l, "PASS", PASS);
     diffad_launch_local(&l, rows_local(s, rows, tiles));
     return l;
