@@ -2,14 +2,15 @@
 # deps.sh: installs what is missing from Debian's packages to build and run diffad; quiet when nothing is.
 #
 #     sh tools/deps.sh            to build and run
-#     sh tools/deps.sh --test     and to test: a second compiler for the fuzzers, Python for a second OpenCL implementation
+#     sh tools/deps.sh --test     and to test: a second compiler for the fuzzers, Python for a second OpenCL implementation,
+#                                 compilers for GPUs that are not here
 set -eu
 
 packages="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev opencl-headers pocl-opencl-icd libclblast-dev
 libstb-dev libspng-dev libjpeg62-turbo-dev zlib1g-dev libzip-dev libsqlite3-dev libyaml-dev libjansson-dev libxxhash-dev librandom123-dev libcriterion-dev"
 case "${1:-}" in
     '') ;;
-    --test) packages="$packages clang libclang-rt-dev python3-venv locales" ;;
+    --test) packages="$packages clang libclang-rt-dev python3-venv locales clang-15 libclc-15 llvm-spirv-15 spirv-tools" ;;
     *) echo "deps.sh: unknown option $1; the only one is --test" >&2; exit 2 ;;
 esac
 

@@ -6,7 +6,7 @@
 #
 # DIFFAD_TEST_INTEL=1 (or CI set): ops and GEMM again on Intel's CPU runtime. DIFFAD_FUZZ_SECONDS: for each fuzz target (15).
 # DIFFAD_TEST_PYTORCH=1 (or CI set): the checks that run PyTorch, which is fetched (5.4 GB) where there is none; where there is
-# one they run anyway. 0: never.
+# one they run anyway. 0: never. DIFFAD_TEST_LAB=1 (or CI set): fetches the compile lab's ptxas where there is none.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 wanted="$*"
@@ -96,6 +96,14 @@ for script in tools/pytorch/check_*.py; do
         printf '%-16s     not run: no PyTorch here; DIFFAD_TEST_PYTORCH=1 fetches one (5.4 GB)\n' "$name"
     fi
 done
+
+# Kernels compiled for GPUs that are not here. ptxas is no Debian package; it is fetched where CI is set or DIFFAD_TEST_LAB=1.
+if is_wanted compile-lab; then
+    [ "${DIFFAD_TEST_LAB:-${CI:+1}}" != 1 ] || tools/compile_lab --fetch >"$logs/compile-lab-fetch.log" 2>&1 \
+        || echo "compile-lab      nothing could be fetched: $logs/compile-lab-fetch.log"
+    suite compile-lab python3 tools/compile_lab --check --build build-test sm_80 gfx90a spirv
+    grep ' not run: ' "$logs/compile-lab.log"
+fi
 
 if is_wanted fuzz; then
     start=$(date +%s)

@@ -90,15 +90,15 @@ def write(path, all_rows):
     os.replace(path + ".new", path)
 
 
-def worse(kept, now):
-    """Lines about kernels of `now` that the table says better figures of."""
+def compare(kept, now):
+    """Lines about kernels of `now` that the table says better figures of. Kernels that it does not have are counted."""
     known = {(r.kernel, r.default): r for r in kept}
+    new = [r for r in now if (r.kernel, r.default) not in known and not r.kernel.startswith("not installed")]
+    if new:
+        print("%-10s %d kernels are not in the table yet: tools/compile_lab adds them" % (new[0].target, len(new)))
     for r in now:
         k = known.get((r.kernel, r.default))
-        if r.kernel.startswith("not installed"):
-            continue
         if not k:
-            yield "%s %s is not in the table: run tools/compile_lab" % (r.target, r.kernel)
             continue
         for field, sign in (("spill", 1), ("stack", 1), ("occupancy", -1)):
             a, b = getattr(k, field), getattr(r, field)

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 
 # registers: of one work-item (Intel: of one thread of the unit, with its SIMD width in `simd`). spill, stack: bytes of a
 # work-item in memory because registers ran out, and because an array is indexed by what the compiler does not know.
@@ -38,8 +39,8 @@ class CompileError(Exception):
     pass
 
 
-def run(command, env=None):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=env)
+def run(command, env=None, folder=None):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=env, cwd=folder)
     if done.returncode != 0:
         raise CompileError("%s: exit code %d\n%s" % (os.path.basename(command[0]), done.returncode, done.stdout[-4000:]))
     return done.stdout
@@ -66,13 +67,18 @@ class Tools:
         return self.clc and os.path.exists(os.path.join(self.clc, name))
 
     def version(self, tool):
-        """The line that tells a tool's version, for the table and for the cache of results."""
+        """Name and version of a tool, for the table and for the cache of results."""
         if tool not in self.versions:
-            text = run([tool, "--version"], self.intel_env if tool == self.ocloc else None) if "ocloc" not in tool else \
-                run([tool, "query", "OCL_DRIVER_VERSION"], self.intel_env)
-            found = re.search(r"(\d+\.\d+[\w.]*)", text)
+            found = re.search(r"(\d+\.\d+[\w.]*)", self.ocloc_version() if tool == self.ocloc else run([tool, "--version"]))
             self.versions[tool] = os.path.basename(tool) + " " + (found.group(1) if found else "?")
         return self.versions[tool]
+
+    def ocloc_version(self):
+        """It writes answers into the folder it runs in."""
+        with tempfile.TemporaryDirectory() as folder:
+            run([self.ocloc, "query", "OCL_DRIVER_VERSION"], self.intel_env, folder)
+            with open(os.path.join(folder, "OCL_DRIVER_VERSION")) as f:
+                return f.read()
 
 
 def first_file(*paths):
@@ -149,7 +155,7 @@ def amd(target, tools, source, constants, folder):
 def intel(target, tools, source, constants, folder):
     """What the section .ze_info of the binary says; a thread has 128 registers whatever the kernel."""
     said = run([tools.ocloc, "compile", "-file", source, "-device", target.name, "-options", "-cl-std=CL1.2 " + " ".join(constants),
-                "-out_dir", folder, "-output", "k", "-output_no_suffix", "--format", "zebin"], tools.intel_env)
+                "-out_dir", folder, "-output", "k.bin", "-output_no_suffix", "--format", "zebin"], tools.intel_env)
     with open(os.path.join(folder, "k.bin"), "rb") as f:
         info = f.read().decode("latin-1")
     out = {}
