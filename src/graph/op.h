@@ -117,6 +117,8 @@ struct diffad_op {
     bool        is_alias;                    /* output 0 is input 0 seen with another shape: no launch */
     uint32_t    inplace;                     /* bits: output 0 may overwrite input i (same count of elements, same type) */
     uint32_t    writes;                      /* bits: inputs the node changes; such a node is never dropped */
+    const diffad_op *again;                  /* of an op that writes: one with the first of its inputs, its attributes and its ways that
+                                                makes the same outputs and writes nothing; NULL: there is none */
     const diffad_op_case *cases;
     int         n_cases;
 };

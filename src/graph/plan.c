@@ -92,6 +92,12 @@ static diffad_status emit_alias(diffad_emit *e, const diffad_node *n)
     return DIFFAD_OK;
 }
 
+/* The way of a node that comes again, which may be one of op->again. */
+static const diffad_way *way_like(const diffad_node *n, const diffad_node *origin, const diffad_way *way)
+{
+    return n->op == origin->op ? way : &n->op->ways[way - origin->op->ways];
+}
+
 /* A step with its way and the layouts of its operands: as in the plan without recomputation, so that the same launches
  * compute the same bits. */
 static diffad_status choose(diffad_emit *e, const diffad_node *n, plan_step **out)
@@ -99,7 +105,7 @@ static diffad_status choose(diffad_emit *e, const diffad_node *n, plan_step **ou
     diffad_plan      *p = e->plan;
     bool              in[DIFFAD_MAX_IN], to[DIFFAD_MAX_OUT];
     const plan_step  *as = p->model ? &p->model->step[p->model->step_of[p->remade.origin[n->id]]] : NULL;
-    const plan_choice c = as ? (plan_choice){ as->way, as->variant } : plan_choose_way(e, n);
+    const plan_choice c = as ? (plan_choice){ way_like(n, p->model->graph->node[as->node], as->way), as->variant } : plan_choose_way(e, n);
     if (!c.way && p->next_way)
         return DIFFAD_ERR_UNSUPPORTED;
     if (!c.way)

@@ -33,12 +33,12 @@ static int64_t needed_outputs(const recompute_facts *f, const diffad_node *n)
 static void look_at(recompute_facts *f, const diffad_node *n)
 {
     const int64_t needed = n->pass ? n->id : needed_outputs(f, n);
-    bool          can = !n->pass && !n->op->writes && n->has_gradient && needed >= 0;
+    bool          can = !n->pass && (!n->op->writes || n->op->again) && n->has_gradient && needed >= 0;
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i])
             continue;
         recompute_value *r = root_of(f, n->x[i]);
-        can         = can && r->next_write > needed;
+        can         = can && (r->next_write > needed || diffad_op_writes(n->op, i));
         r->needed   = largest(r->needed, needed);
         r->is_saved = r->is_saved || n->pass;
         if (diffad_op_writes(n->op, i))
@@ -231,7 +231,8 @@ static void append(remake *r, const diffad_node *n, const diffad_val *x, bool is
     }
     g->scope = n->scope;
     g->pass  = n->pass;
-    const diffad_val first = diffad_apply(g, n->op, n->attr, n->n_in, x);
+    const diffad_op *op    = is_again && n->op->again ? n->op->again : n->op;
+    const diffad_val first = diffad_apply(g, op, n->attr, n->n_in < op->n_in ? n->n_in : op->n_in, x);
     for (int k = 0; k < n->op->n_out; k++)
         y[k] = diffad_out(first, k);
 }

@@ -7,7 +7,7 @@ static diffad_status fwd_infer(const diffad_node *n, diffad_infer_out *out)
 {
     char text[64];
     DIFFAD_TRY(diffad_norm_check(n));
-    for (int i = MEAN; i <= VAR; i++)
+    for (int i = MEAN; i < n->op->n_in; i++)
         if (!diffad_shape_equal(&n->in[i]->shape, &n->in[W]->shape))
             DIFFAD_FAIL(DIFFAD_ERR_SHAPE, "%s: a running statistic is %s, must be [%lld]", n->op->name,
                         diffad_shape_text(&n->in[i]->shape, text, sizeof text), (long long)n->in[W]->shape.side[0]);
@@ -17,7 +17,22 @@ static diffad_status fwd_infer(const diffad_node *n, diffad_infer_out *out)
     return DIFFAD_OK;
 }
 
-static diffad_status train_emit(diffad_emit *e, const diffad_node *n)
+/* The running statistics, or work space in their place: the same kernel, so the same bits. */
+static diffad_status add_running(diffad_emit *e, diffad_launch *l, const norm_walk *s, bool has_running)
+{
+    int32_t unused;
+    if (has_running) {
+        diffad_emit_in_written(l, e, MEAN);
+        diffad_emit_in_written(l, e, VAR);
+        return DIFFAD_OK;
+    }
+    DIFFAD_TRY(diffad_emit_scratch(e, 2 * s->c, 4, &unused));
+    diffad_launch_mem(l, unused, 0, DIFFAD_READ_WRITE);
+    diffad_launch_mem(l, unused, s->c, DIFFAD_READ_WRITE);
+    return DIFFAD_OK;
+}
+
+static diffad_status emit_batch(diffad_emit *e, const diffad_node *n, bool has_running)
 {
     const diffad_norm_attr *a = n->attr;
     const norm_walk s = diffad_norm_walk(e, n->in[X], e->in[X].block);
@@ -29,8 +44,7 @@ static diffad_status train_emit(diffad_emit *e, const diffad_node *n)
     diffad_launch_mem(&l, part, 0, DIFFAD_READ);
     diffad_emit_in(&l, e, W);
     diffad_emit_in(&l, e, BIAS);
-    diffad_emit_in_written(&l, e, MEAN);
-    diffad_emit_in_written(&l, e, VAR);
+    DIFFAD_TRY(add_running(e, &l, &s, has_running));
     diffad_emit_out(&l, e, 1);
     diffad_emit_out(&l, e, 2);
     diffad_launch_mem(&l, coef, 0, DIFFAD_WRITE);
@@ -42,6 +56,9 @@ static diffad_status train_emit(diffad_emit *e, const diffad_node *n)
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     return diffad_norm_apply(e, &s, coef, false, a->act);
 }
+
+static diffad_status train_emit(diffad_emit *e, const diffad_node *n) { return emit_batch(e, n, true); }
+static diffad_status again_emit(diffad_emit *e, const diffad_node *n) { return emit_batch(e, n, false); }
 
 static diffad_status given_emit(diffad_emit *e, const diffad_node *n)
 {
@@ -85,6 +102,7 @@ static void apply_ref(const diffad_ref *r, int64_t c, double mean, double rstd)
             r->out[0][k] = diffad_norm_act(a->act, (r->in[X][k] - mean) * rstd * r->in[W][c] + r->in[BIAS][c]);
 }
 
+/* With running statistics and without. */
 static void train_ref(const diffad_ref *r)
 {
     const diffad_norm_attr *a = r->n->attr;
@@ -101,8 +119,10 @@ static void train_ref(const diffad_ref *r)
                 m2 += (r->in[X][k] - mean) * (r->in[X][k] - mean);
         r->out[1][c] = mean;
         r->out[2][c] = 1.0 / sqrt(m2 / count + a->eps);
-        r->in[MEAN][c] += a->momentum * (mean - r->in[MEAN][c]);
-        r->in[VAR][c] += a->momentum * (m2 / fmax(count - 1, 1) - r->in[VAR][c]);
+        if (r->n->op->writes) {
+            r->in[MEAN][c] += a->momentum * (mean - r->in[MEAN][c]);
+            r->in[VAR][c] += a->momentum * (m2 / fmax(count - 1, 1) - r->in[VAR][c]);
+        }
         apply_ref(r, c, mean, r->out[2][c]);
     }
 }
@@ -139,6 +159,7 @@ static void given_grad(diffad_graph *g, const diffad_node *n, const diffad_val *
     static const diffad_way array[] = { { .name = "chunks", .layout = DIFFAD_LAYOUT_ANY, .emit = function, \
                                           .is_portable = true } }
 WAYS(train_ways, train_emit);
+WAYS(again_ways, again_emit);
 WAYS(given_ways, given_emit);
 WAYS(train_bwd_ways, train_bwd_emit);
 WAYS(given_bwd_ways, given_bwd_emit);
@@ -169,10 +190,23 @@ static const diffad_op_case bwd_cases[] = {
     { .name = "segmenter", BACKWARD(2, 64, 64, 64), .attr = &relu, .bench = true },
 };
 
+#define AGAIN(n, c, h, w) .in = { { 4, { n, c, h, w } }, PER_CHANNEL(c) }
+static const diffad_op_case again_cases[] = {
+    { .name = "one", AGAIN(1, 1, 1, 1), .attr = &plain },
+    { .name = "odd", AGAIN(3, 21, 5, 7), .attr = &relu },
+    { .name = "several_chunks", AGAIN(2, 5, 40, 70), .attr = &plain },
+    { .name = "segmenter", AGAIN(2, 64, 64, 64), .attr = &relu, .bench = true },
+};
+
+const diffad_op diffad_op_batch_norm_again = {
+    .name = "batch_norm_again", .n_in = 3, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6,
+    .maps_in = 1, .maps_out = 1, .saved_out = 6, .inplace = 1, .infer = fwd_infer, DIFFAD_WAYS(again_ways),
+    .no_grad = "only gradients use it", .cost = train_cost, .ref = train_ref, DIFFAD_CASES(again_cases),
+};
 const diffad_op diffad_op_batch_norm_train = {
     .name = "batch_norm_train", .n_in = 5, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6,
     .maps_in = 1, .maps_out = 1, .saved_out = 6, .constant_in = 1 << MEAN | 1 << VAR, .writes = 1 << MEAN | 1 << VAR,
-    .inplace = 1, .infer = fwd_infer, DIFFAD_WAYS(train_ways), .grad = train_grad, .cost = train_cost, .ref = train_ref,
+    .again = &diffad_op_batch_norm_again, .inplace = 1, .infer = fwd_infer, DIFFAD_WAYS(train_ways), .grad = train_grad, .cost = train_cost, .ref = train_ref,
     DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_batch_norm_train_grad = {

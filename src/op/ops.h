@@ -33,7 +33,7 @@
     /* products */                                                                              \
     X(linear) X(linear_bias_grad) X(matmul) X(conv2d) X(conv2d_dx) X(conv2d_dw)                  \
     /* normalisation: group_norm.c, batch_norm.c */                                             \
-    X(attention) X(attention_grad) X(group_norm) X(group_norm_grad) X(batch_norm_train) X(batch_norm_train_grad) X(batch_norm) X(batch_norm_grad)\
+    X(attention) X(attention_grad) X(group_norm) X(group_norm_grad) X(batch_norm_train) X(batch_norm_again) X(batch_norm_train_grad) X(batch_norm) X(batch_norm_grad)\
     /* layer_norm.c, unit_channels.c, softmax.c */                                              \
     X(layer_norm) X(layer_norm_grad) X(unit_channels) X(unit_channels_grad) X(softmax) X(softmax_grad)
 
