@@ -17,8 +17,16 @@ static bool is_text(const json_t *row, const char *key, const char *want)
     return have && strcmp(have, want) == 0;
 }
 
-diffad_status cli_against_open(cli_against *a, const char *path, const char *model, const char *scale, const char *precision,
-                               bool is_training)
+/* Rows without a size are of the description's. */
+static bool fits(const json_t *row, const cli_against_key *k)
+{
+    const bool is_training = json_is_true(json_object_get(row, "train"));
+    return is_text(row, "model", k->model) && is_text(row, "scale", k->scale) && is_text(row, "precision", k->precision) &&
+           is_training == (k->batch == 0) && (is_training || json_integer_value(json_object_get(row, "batch")) == k->batch) &&
+           json_integer_value(json_object_get(row, "size")) == k->size;
+}
+
+diffad_status cli_against_open(cli_against *a, const char *path, const cli_against_key *key)
 {
     unsigned char *text = NULL;
     int64_t        bytes;
@@ -34,8 +42,7 @@ diffad_status cli_against_open(cli_against *a, const char *path, const char *mod
         if (!json_is_object(row)) {
             st = diffad_fail(DIFFAD_ERR_DATA, "%s: line %d is no JSON object: rows come from `diffad bench --json`", path, line);
             json_decref(row);
-        } else if (is_text(row, "model", model) && is_text(row, "scale", scale) && is_text(row, "precision", precision) &&
-                   json_is_true(json_object_get(row, "train")) == is_training) {
+        } else if (fits(row, key)) {
             a->row = row;
             if (!a->rows)
                 a->rows = json_array();
@@ -47,8 +54,9 @@ diffad_status cli_against_open(cli_against *a, const char *path, const char *mod
     }
     diffad_release(text);
     if (st == DIFFAD_OK && !a->row)
-        st = diffad_fail(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s, %s%s", path, model, scale, precision,
-                         is_training ? ", training" : "");
+        st = key->batch ? diffad_fail(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s, %s, batch %d%s", path, key->model, key->scale, key->precision,
+                                      key->batch, key->size ? ", of this --size" : "")
+                        : diffad_fail(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s, %s, training", path, key->model, key->scale, key->precision);
     if (st != DIFFAD_OK)
         cli_against_close(a);
     snprintf(a->path, sizeof a->path, "%s", path);

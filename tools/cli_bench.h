@@ -27,8 +27,10 @@ int cli_bench_op(cli *c, const char *op, int repeat);
 /* ---- cli_against.c: an earlier measurement of the same model ---- */
 
 typedef struct cli_against { struct json_t *rows, *row; char path[1024]; } cli_against;      /* row: one of rows */
-/* The last row of the file with this model and scale, of training or of detection. Errors: DATA (none, or no JSON lines), FILE. */
-diffad_status cli_against_open(cli_against *a, const char *path, const char *model, const char *scale, const char *precision, bool is_training);
+/* What a row must be of. batch 0: of training; size 0: the description's. */
+typedef struct cli_against_key { const char *model, *scale, *precision; int batch, size; } cli_against_key;
+/* The last such row of the file. Errors: DATA (none, or no JSON lines), FILE. */
+diffad_status cli_against_open(cli_against *a, const char *path, const cli_against_key *key);
 /* The last of those rows from this device, if there is one. */
 void          cli_against_prefer(cli_against *a, const char *device);
 void          cli_against_close(cli_against *a);
@@ -48,8 +50,8 @@ typedef struct cli_pytorch {
     int64_t parameters, peak_rss;        /* bytes */
 } cli_pytorch;
 /* description: JSON of diffad_config_to_json; work: the second argument of the script, which says what a run is; on_cpu: else on
- * the GPU that PyTorch sees; precision: as PyTorch does it, by TF32 or autocast. */
-typedef struct cli_pytorch_work { const char *script, *description, *work; int threads; bool on_cpu; const char *precision; } cli_pytorch_work;
+ * the GPU that PyTorch sees; precision: as PyTorch does it, by TF32 or autocast; batch: of detections, steps have the description's. */
+typedef struct cli_pytorch_work { const char *script, *description, *work; int threads; bool on_cpu; const char *precision; int batch; } cli_pytorch_work;
 /* script: a file of tools/pytorch. Fails with USAGE when python3 with torch is not there. */
 diffad_status cli_pytorch_start(cli_pytorch *p, const cli_pytorch_work *w);
 diffad_status cli_pytorch_run(cli_pytorch *p, double *seconds);

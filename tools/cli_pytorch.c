@@ -42,11 +42,12 @@ static bool tell(const cli_pytorch *p, const char *word)
 
 static void run_python(const char *script, const cli_pytorch_work *w, const int *in, const int *out)
 {
-    char        threads[16];
+    char        threads[16], batch[16];
     const char *python = getenv("DIFFAD_PYTHON");
     if (!python || !*python)
         python = "python3";
     snprintf(threads, sizeof threads, "%d", w->threads);
+    snprintf(batch, sizeof batch, "%d", w->batch);
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
     for (int i = 0; i < 2; i++) {
@@ -54,7 +55,7 @@ static void run_python(const char *script, const cli_pytorch_work *w, const int 
         close(out[i]);
     }
     signal(SIGPIPE, SIG_DFL);
-    execlp(python, python, script, w->description, w->work, threads, w->on_cpu ? "cpu" : "gpu", w->precision, (char *)NULL);
+    execlp(python, python, script, w->description, w->work, threads, w->on_cpu ? "cpu" : "gpu", w->precision, batch, (char *)NULL);
     _exit(127);
 }
 

@@ -14,14 +14,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { BUILD_MS = 3600000 };
+enum { BUILD_MS = 3600000, MOST_PICTURES = 256 };
 
 typedef struct stage { diffad_stage_time now; cli_sample ms; } stage;
 
 typedef struct job {
     cli              *c;
     const char       *model, *scale;
-    int               repeat, threads;
+    int               repeat, threads, size;       /* size: of the pictures' sides; 0: the description's */
+    char              size_text[48];
+    const char       *sets[2];
     diffad_detector_options how;
     diffad_device    *dev;
     diffad_detector  *d;
@@ -42,7 +44,7 @@ static diffad_status open_model(job *b)
     DIFFAD_TRY(cli_open_device(b->c, &b->dev));
     DIFFAD_TRY(diffad_detector_random(b->dev, b->model, b->scale, &b->how, &b->d));
     const diffad_detector_info *i = diffad_detector_info_of(b->d);
-    const int64_t               n = (int64_t)i->width * i->height * i->channels;
+    const int64_t               n = (int64_t)i->width * i->height * i->channels * i->batch;
     if (!(b->planes = diffad_alloc_array((size_t)n, sizeof *b->planes)))
         return diffad_fail(DIFFAD_ERR_MEMORY, "bench: no host memory");
     uint32_t state = 1;
@@ -65,9 +67,9 @@ static void close_model(job *b)
 
 static diffad_status detect(job *b, double *ms)
 {
-    diffad_detection r;
-    DIFFAD_TRY(diffad_detector_planes(b->d, b->planes, &r));
-    *ms = r.seconds * 1e3;
+    diffad_detection r[MOST_PICTURES];
+    DIFFAD_TRY(diffad_detector_planes(b->d, b->planes, r));
+    *ms = r[0].seconds * b->how.batch * 1e3;
     return DIFFAD_OK;
 }
 
@@ -168,14 +170,15 @@ static diffad_status run_round(job *b)
 static diffad_status start_pytorch(job *b)
 {
     diffad_desc desc;
-    DIFFAD_TRY(diffad_desc_named(b->model, b->scale, &desc));
+    DIFFAD_TRY(diffad_desc_layers(b->model, b->scale, NULL, b->how.sets, &desc, NULL));
     char *text = diffad_config_to_json(diffad_desc_fields, &desc);
     if (!text)
         return diffad_fail(DIFFAD_ERR_MEMORY, "bench: no host memory");
     char steps[16];
     snprintf(steps, sizeof steps, "%d", diffad_detector_info_of(b->d)->steps);
     const cli_pytorch_work w = { .script = "bench_detect.py", .description = text, .work = steps, .threads = b->threads,
-                                 .on_cpu = diffad_device_caps(b->dev)->kind == DIFFAD_DEVICE_CPU, .precision = cli_text(b->c, "precision", "f32") };
+                                 .on_cpu = diffad_device_caps(b->dev)->kind == DIFFAD_DEVICE_CPU, .precision = cli_text(b->c, "precision", "f32"),
+                                 .batch = b->how.batch };
     const diffad_status st = cli_pytorch_start(&b->pytorch, &w);
     diffad_release(text);
     if (st == DIFFAD_OK && b->pytorch.parameters != diffad_detector_info_of(b->d)->parameters)
@@ -248,7 +251,9 @@ static void print_json(const job *b)
     cli_json_text(&j, "version", DIFFAD_VERSION);
     cli_json_text(&j, "model", info->model);
     cli_json_text(&j, "scale", info->scale);
-    cli_json_int(&j, "batch", 1);
+    cli_json_int(&j, "batch", info->batch);
+    if (b->size)
+        cli_json_int(&j, "size", b->size);
     cli_json_text(&j, "precision", cli_text(b->c, "precision", "f32"));
     cli_json_int(&j, "steps", info->steps);
     cli_json_int(&j, "repeat", b->repeat);
@@ -269,6 +274,7 @@ static void print_json(const job *b)
     }
     cli_json_close(&j, ']');
     cli_sample_json(&j, "ms", &b->ms);
+    cli_json_real(&j, "ms_per_image", cli_sample_median(&b->ms) / info->batch, 6);
     cli_json_real(&j, "gflop", gflop, 6);
     cli_json_real(&j, "gflops", gflop / cli_sample_median(&b->ms) * 1e3, 6);
     cli_json_int(&j, "launches", launches);
@@ -297,11 +303,13 @@ static void print_text(const job *b)
     int64_t launches;
     char    device[24], host[24];
     totals(b, &gflop, &launches);
-    cli_out("%s %s, %dx%d, %d sampling steps, batch 1, %s, %d rounds on %s\n", info->model, info->scale, info->width,
-            info->height, info->steps, cli_text(b->c, "precision", "f32"), b->repeat, info->device);
+    cli_out("%s %s, %dx%d, %d sampling steps, batch %d, %s, %d rounds on %s\n", info->model, info->scale, info->width,
+            info->height, info->steps, info->batch, cli_text(b->c, "precision", "f32"), b->repeat, info->device);
     for (int i = 0; i < b->stages; i++)
         print_line(b->stage[i].now.name, &b->stage[i].ms, b->stage[i].now.gflop, b->stage[i].now.launches);
     print_line("detection", &b->ms, gflop, launches);
+    if (info->batch > 1)
+        cli_out("%.2f ms an image\n", cli_sample_median(&b->ms) / info->batch);
     cli_out("%s of device memory, %s of process memory\n",
             cli_bytes_text((double)diffad_device_peak_bytes(b->dev), device, sizeof device),
             cli_bytes_text((double)peak_rss(), host, sizeof host));
@@ -324,7 +332,11 @@ static int bench_model(cli *c, const char *model)
     const char *threads = getenv("POCL_MAX_PTHREAD_COUNT");
     int64_t     n = 0;
     b = (job){ .c = c, .model = model, .scale = cli_text(c, "scale", "fast"), .repeat = (int)cli_int(c, "repeat", 5),
-               .how = { .steps = (int)cli_int(c, "steps", 0) }, .build_cold = NAN, .build_warm = NAN };
+               .how = { .steps = (int)cli_int(c, "steps", 0), .batch = (int)cli_int(c, "batch", 1) }, .size = (int)cli_int(c, "size", 0),
+               .build_cold = NAN, .build_warm = NAN };
+    snprintf(b.size_text, sizeof b.size_text, "image_size=[%d, %d]", b.size, b.size);
+    b.sets[0]  = b.size ? b.size_text : NULL;
+    b.how.sets = b.sets;
     for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++)
         if (strcmp(model, scales[i]) == 0) {
             b.model = "diffad";
@@ -336,8 +348,8 @@ static int bench_model(cli *c, const char *model)
     if (cli_has(c, "train"))
         return cli_bench_train(c, b.model, b.scale, b.repeat, b.threads);
     if (cli_has(c, "against")) {
-        const diffad_status found = cli_against_open(&b.against, cli_text(c, "against", ""), b.model, b.scale, cli_text(c, "precision", "f32"),
-                                                      false);
+        const cli_against_key key = { b.model, b.scale, cli_text(c, "precision", "f32"), b.how.batch, b.size };
+        const diffad_status   found = cli_against_open(&b.against, cli_text(c, "against", ""), &key);
         if (found != DIFFAD_OK)
             return cli_fail(found);
     }
@@ -381,8 +393,10 @@ static int run(cli *c)
         return cli_usage(c, "--train measures steps of a model: not with op=");
     if (!cli_has(c, "train") && cli_has(c, "max-memory"))
         return cli_usage(c, "--max-memory goes with --train");
-    if (!cli_has(c, "train") && cli_int(c, "batch", 1) != 1)
-        return cli_usage(c, "--batch goes with --train: a detection takes one picture at a time");
+    if (!cli_has(c, "train") && cli_int(c, "batch", 1) > MOST_PICTURES)
+        return cli_usage(c, "--batch %lld: a detection takes at most %d pictures at a time", (long long)cli_int(c, "batch", 1), MOST_PICTURES);
+    if (cli_has(c, "size") && (op || cli_has(c, "train")))
+        return cli_usage(c, "--size is of the pictures of detections: not with op= or --train");
     if (cli_has(c, "profile"))
         setenv("DIFFAD_PROFILE", "1", 1);
     if (cli_has(c, "threads"))
@@ -398,7 +412,8 @@ static const cli_option options[] = {
       "rounds; medians are printed, with min and max (default 5, ops 7)" },
     { "threads", 0, CLI_INT, "N", 1, 1024, "of a CPU device (PoCL) and of PyTorch" },
     { "train", 0, CLI_FLAG, NULL, 0, 0, "a training step of each stage instead of detections" },
-    { "batch", 0, CLI_INT, "N", 1, 4096, "pictures of a training step (default: the description's)" },
+    { "batch", 0, CLI_INT, "N", 1, 4096, "pictures at a time (default 1; of a training step: the description's)" },
+    { "size", 0, CLI_INT, "N", 32, 8192, "pictures of NxN (default: the description's)" },
     { "max-memory", 0, CLI_BYTES, "SIZE", 0, 0, "of a training step, as in `diffad train`" },
     { "profile", 0, CLI_TEXT, "TRACE.json", 0, 0, "where the time goes, TRACE.json.STAGE for each stage" },
     { "against", 0, CLI_TEXT, "FILE", 0, 0, "rows that bench --json wrote before: the last of this model (of this device, if any) beside now's" },
@@ -416,7 +431,7 @@ const cli_command cmd_bench = {
     .options   = options,
     .can_stop  = true,
     .run       = run,
-    .details = "model=NAME (default diffad): a variant, or a scale; random weights, one picture a detection.\n"
+    .details = "model=NAME (default diffad): a variant, or a scale; random weights, --batch pictures at a time.\n"
                "Stages are timed with a wait after each, the detection as a whole. build_ms is what kernels cost\n"
                "until the first result, in processes of their own: cold with empty caches, warm with filled ones.\n"
                "--train: the plan that a training runs, on random pictures; each stage has the device to itself.\n"

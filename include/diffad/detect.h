@@ -20,6 +20,7 @@ typedef struct diffad_detector_options {
     int      steps;              /* of the sampler; 0: the description's */
     uint64_t seed;               /* of the sampler's start noise: the same for every picture, so that a picture's score
                                     does not depend on its neighbours */
+    int      batch;              /* pictures that diffad_detector_planes takes at a time; 0: one. No bit of a result depends on it */
     /* Of weights that are no run folder: */
     const char *const *weights;  /* further files; NULL-terminated, or NULL */
     const char *model, *scale;   /* NULL: as their shapes tell; sizes that shapes cannot tell come from the scale that fits */
@@ -31,7 +32,8 @@ typedef struct diffad_detector diffad_detector;
  * files, under the names of the published code. DRAEM's NAME.pckl brings NAME_seg.pckl beside it along. options NULL:
  * defaults. Errors: CHECKPOINT, FILE, MEMORY, DEVICE, USAGE (steps). */
 DIFFAD_API diffad_status diffad_detector_open(diffad_device *dev, const char *run, const diffad_detector_options *options, diffad_detector **out);
-/* A model with random weights, for measuring: the same code as a trained one. No layer's weights are zero. */
+/* A model with random weights, for measuring: the same code as a trained one. No layer's weights are zero. Of the
+ * options: steps, seed, batch, configs, sets. */
 DIFFAD_API diffad_status diffad_detector_random(diffad_device *dev, const char *model, const char *scale, const diffad_detector_options *options,
                                                 diffad_detector **out);
 DIFFAD_API void          diffad_detector_close(diffad_detector *d);
@@ -40,7 +42,7 @@ DIFFAD_API void          diffad_detector_close(diffad_detector *d);
 typedef struct diffad_detector_info {
     const char *model, *scale, *class_name, *fingerprint, *device, *driver;
     const char *folder;                  /* the run's; NULL: weights without a run folder, or random ones */
-    int         width, height, channels, steps;
+    int         width, height, channels, steps, batch;
     uint64_t    train_seed;
     double      threshold;               /* NaN: none is known yet */
     const char *threshold_rule;          /* in words, or "" */
@@ -58,8 +60,9 @@ typedef struct diffad_detection {
     const float *map;                    /* [height][width], anomaly probability; valid until the next call */
     const float *input, *reconstruction; /* planes [channels][height][width] */
 } diffad_detection;
+/* USAGE for a batch of more than one. */
 DIFFAD_API diffad_status diffad_detector_picture(diffad_detector *d, const char *path, diffad_detection *out);
-/* planes [channels][height][width] in the run's order and range */
+/* planes [batch][channels][height][width] in the run's order and range; out [batch]. Seconds: of all, divided by their number. */
 DIFFAD_API diffad_status diffad_detector_planes(diffad_detector *d, const float *planes, diffad_detection *out);
 
 /* Stages of one detection, for measuring: "encode", "sample", "decode", "segment" (draem: "segment" alone).

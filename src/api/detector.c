@@ -23,9 +23,9 @@ struct diffad_detector {
 /* A detector's weights stay as they are. */
 static const diffad_plan_options plan_options = { .keeps_packed_only = true };
 
-static diffad_shape picture_shape(const diffad_desc *d)
+static diffad_shape picture_shape(const diffad_desc *d, int batch)
 {
-    return diffad_shape4(1, d->image_channels, d->image_size.v[0], d->image_size.v[1]);
+    return diffad_shape4(batch, d->image_channels, d->image_size.v[0], d->image_size.v[1]);
 }
 
 /* softmax(logits)[:,1] */
@@ -34,7 +34,7 @@ static void add_map(diffad_graph *g, diffad_val logits) { diffad_output(g, "map"
 static diffad_status build_segment(diffad_detector *d, const diffad_plan_options *options)
 {
     const diffad_desc *desc = &d->run.desc;
-    const diffad_shape picture = picture_shape(desc);
+    const diffad_shape picture = picture_shape(desc, d->info.batch);
     DIFFAD_TRY(diffad_graph_create(&d->segment.graph));
     diffad_graph *g  = d->segment.graph;
     diffad_nn     nn = nn_make(g, desc->kind == DESC_KIND_DRAEM ? d->run.draem_seg : d->run.segmenter, false);
@@ -54,7 +54,7 @@ static diffad_status build_segment(diffad_detector *d, const diffad_plan_options
 
 static diffad_status allocate_host(diffad_detector *d)
 {
-    const int64_t pixels = (int64_t)d->info.width * d->info.height;
+    const int64_t pixels = (int64_t)d->info.width * d->info.height * d->info.batch;
     d->input          = diffad_alloc_array((size_t)(pixels * d->info.channels), sizeof(float));
     d->reconstruction = diffad_alloc_array((size_t)(pixels * d->info.channels), sizeof(float));
     d->map            = diffad_alloc_array((size_t)pixels, sizeof(float));
@@ -73,23 +73,24 @@ static diffad_status finish(diffad_detector *d, const diffad_detector_options *o
         .model = d->record.model, .scale = d->record.scale, .class_name = d->record.class_name, .fingerprint = d->record.fingerprint,
         .folder = d->run.folder, .device = diffad_device_caps(d->run.dev)->name, .driver = diffad_device_caps(d->run.dev)->driver,
         .width = desc->image_size.v[1], .height = desc->image_size.v[0], .channels = desc->image_channels,
-        .steps = desc->kind == DESC_KIND_DRAEM ? 0 : o->steps > 0 ? o->steps : desc->sampler_steps, .train_seed = d->record.seed,
+        .batch = o->batch > 0 ? o->batch : 1, .steps = desc->kind == DESC_KIND_DRAEM ? 0 : o->steps > 0 ? o->steps : desc->sampler_steps, .train_seed = d->record.seed,
         .threshold = d->record.threshold, .threshold_rule = d->record.threshold_rule, .parameters = d->record.parameters,
         .pictures = train_loader_options(&d->run, 0, false),
     };
     if (desc->kind == DESC_KIND_DIFFAD) {
         diffad_ddim_row *rows;
         int              n;
-        DIFFAD_TRY(diffad_latent_create(d->run.dev, desc, d->run.latent_scale, d->run.autoencoder, d->run.unet, 1, &plan_options,
+        DIFFAD_TRY(diffad_latent_create(d->run.dev, desc, d->run.latent_scale, d->run.autoencoder, d->run.unet, d->info.batch, &plan_options,
                                         &d->latent));
         DIFFAD_TRY(diffad_ddim_rows(&d->latent->schedule, d->info.steps, 0, desc->start_time, &rows, &n));      /* refuses early */
         diffad_release(rows);
     }
     DIFFAD_TRY(build_segment(d, &plan_options));
     DIFFAD_TRY(allocate_host(d));
-    if (d->latent) {
-        diffad_latent_noise(d->latent, o->seed, DIFFAD_RNG_SAMPLER, 0, 0, 1, d->noise);
-        diffad_latent_noise(d->latent, o->seed, DIFFAD_RNG_COND_NOISE, 0, 0, 1, d->noise + diffad_latent_count(d->latent));
+    for (int i = 0; d->latent && i < d->info.batch; i++) {      /* the same for every picture */
+        const int64_t all = diffad_latent_count(d->latent), at = i * (all / d->info.batch);
+        diffad_latent_noise(d->latent, o->seed, DIFFAD_RNG_SAMPLER, 0, 0, 1, d->noise + at);
+        diffad_latent_noise(d->latent, o->seed, DIFFAD_RNG_COND_NOISE, 0, 0, 1, d->noise + all + at);
     }
     return DIFFAD_OK;
 }
@@ -221,7 +222,7 @@ diffad_status diffad_detector_random(diffad_device *dev, const char *model, cons
         return DIFFAD_ERR_MEMORY;
     d->record.threshold = NAN;
     snprintf(d->record.scale, sizeof d->record.scale, "%s", scale);
-    diffad_status st = diffad_desc_named(model, scale, &d->run.desc);
+    diffad_status st = diffad_desc_layers(model, scale, options ? options->configs : NULL, options ? options->sets : NULL, &d->run.desc, NULL);
     snprintf(d->record.model, sizeof d->record.model, "%s", d->run.desc.name);
     if (st == DIFFAD_OK)
         st = diffad_desc_check(&d->run.desc);
@@ -277,6 +278,7 @@ diffad_status detector_cost_of(diffad_device *dev, const diffad_desc *desc, cons
     if (!d)
         return DIFFAD_ERR_MEMORY;
     d->run.desc = *desc;
+    d->info.batch = 1;
     const diffad_status st = add_cost(d, rates, &cost);
     diffad_detector_close(d);
     if (st == DIFFAD_OK)
@@ -299,7 +301,8 @@ diffad_status diffad_detector_keep_threshold(diffad_detector *d, double threshol
 
 /* ---- detecting ---- */
 
-static int64_t values(const diffad_detector *d) { return (int64_t)d->info.width * d->info.height * d->info.channels; }
+/* Of a batch. */
+static int64_t values(const diffad_detector *d) { return (int64_t)d->info.width * d->info.height * d->info.channels * d->info.batch; }
 
 enum { STAGE_ENCODE, STAGE_SAMPLE, STAGE_DECODE, STAGE_SEGMENT };
 
@@ -324,17 +327,24 @@ diffad_status diffad_detector_planes(diffad_detector *d, const float *planes, di
         DIFFAD_TRY(run_stage(d, s));
     DIFFAD_TRY(diffad_tensor_read(diffad_plan_tensor(d->segment.plan, "map"), d->map, bytes / (size_t)d->info.channels));
     DIFFAD_TRY(diffad_tensor_read(d->latent ? d->latent->rec : diffad_plan_tensor(d->segment.plan, "rec"), d->reconstruction, bytes));
-    double score;
-    DIFFAD_TRY(diffad_score_map(d->map, d->info.height, d->info.width, &score));
-    *out = (diffad_detection){ .score = score, .seconds = (double)(diffad_sys.monotonic_ns() - start) * 1e-9, .map = d->map,
-                               .input = d->input, .reconstruction = d->reconstruction };
-    if (!isfinite(score))
-        DIFFAD_FAIL(DIFFAD_ERR_NUMERICS, "the networks returned values that are not finite; check the weights with `diffad verify` or train again");
+    const int64_t pixels = (int64_t)d->info.width * d->info.height;
+    for (int i = 0; i < d->info.batch; i++) {
+        const int64_t at = i * pixels * d->info.channels;
+        out[i] = (diffad_detection){ .map = d->map + i * pixels, .input = d->input + at, .reconstruction = d->reconstruction + at };
+        DIFFAD_TRY(diffad_score_map(out[i].map, d->info.height, d->info.width, &out[i].score));
+        if (!isfinite(out[i].score))
+            DIFFAD_FAIL(DIFFAD_ERR_NUMERICS, "the networks returned values that are not finite; check the weights with `diffad verify` or train again");
+    }
+    const double seconds = (double)(diffad_sys.monotonic_ns() - start) * 1e-9 / d->info.batch;
+    for (int i = 0; i < d->info.batch; i++)
+        out[i].seconds = seconds;
     return DIFFAD_OK;
 }
 
 diffad_status diffad_detector_picture(diffad_detector *d, const char *path, diffad_detection *out)
 {
+    if (d->info.batch != 1)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "detector: opened for %d pictures at a time: give diffad_detector_planes all of them", d->info.batch);
     DIFFAD_TRY(diffad_picture_load(path, &d->info.pictures, d->input));
     return diffad_detector_planes(d, d->input, out);
 }

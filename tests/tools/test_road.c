@@ -310,7 +310,14 @@ Test(road, bench_of_training_has_a_step_of_each_stage_and_traces, .timeout = 400
         cr_expect_geq(json_array_size(trace), json_integer_value(json_object_get(stage, "launches")));
         json_decref(trace);
     }
-    cr_expect_eq(tool_run("bench model=tiny --batch 2").code, 2);
+    cr_expect_eq(tool_run("bench model=tiny --batch 257").code, 2);
+    cr_expect_eq(tool_run("bench model=tiny --train --size 64").code, 2);
+    const tool_result pair = tool_run("bench model=tiny --batch 2 --size 64 --repeat 1 --no-build --json -q");
+    json_t           *two = line_of(pair.out, 0);
+    cr_expect_eq(pair.code, 0, "%s", pair.err);
+    cr_expect_eq(json_integer_value(json_object_get(two, "size")), 64);
+    cr_expect_float_eq(2 * json_number_value(json_object_get(two, "ms_per_image")), json_number_value(json_object_get(two, "ms")), 1e-2);
+    json_decref(two);
     cr_expect_eq(tool_run("bench model=tiny --max-memory 1GiB").code, 2);
     cr_expect_eq(tool_run("bench op=silu --train").code, 2);
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """bench_detect.py: a whole detection in PyTorch, the work that `diffad bench --pytorch` compares itself with.
 
-    python3 bench_detect.py DESCRIPTION.json-text SAMPLER_STEPS THREADS cpu|gpu f32|tf32|bf16|f16
+    python3 bench_detect.py DESCRIPTION.json-text SAMPLER_STEPS THREADS cpu|gpu f32|tf32|bf16|f16 BATCH
 
-Random weights, one picture, the faster of both memory layouts; float32 without TF32, with it, or autocast to bf16 or f16. Prints a line of JSON when ready; then, for each line "run" on standard input, one
-with the seconds of a detection (upload of the picture to the map's largest mean); at "end" one with the peak memory.
+Random weights, BATCH pictures at a time, the faster of both memory layouts; float32 without TF32, with it, or autocast to bf16 or f16. Prints a line of JSON when ready; then, for each line "run" on standard input, one
+with the seconds of a batch (upload of the pictures to the maps' largest means); at "end" one with the peak memory.
 """
 import json
 import math
@@ -324,11 +324,11 @@ def pick_device(where, precision):
 class Bench:
     """Detections in whichever memory layout is the faster one here."""
 
-    def __init__(self, d, steps, device, precision):
+    def __init__(self, d, steps, device, precision, batch):
         h, w = d["image_size"]
         self.autocast = {"bf16": torch.bfloat16, "f16": torch.float16}.get(precision)
         self.model = (Draem if d["kind"] == "draem" else Diffad)(d, steps).eval().to(device)
-        self.picture = torch.rand(1, d["image_channels"], h, w)
+        self.picture = torch.rand(batch, d["image_channels"], h, w)
         self.device, self.layout = device, torch.contiguous_format
         seconds = {}
         for layout in (torch.contiguous_format, torch.channels_last):
@@ -345,7 +345,7 @@ class Bench:
         x = self.picture.to(self.device).to(memory_format=self.layout)
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             y = self.model(x)
-        score = F.avg_pool2d(y.float(), 21, stride=1, padding=10).max().item()      # waits for the device
+        score = F.avg_pool2d(y.float(), 21, stride=1, padding=10).amax((1, 2, 3)).tolist()[0]      # waits for the device
         return time.perf_counter() - start, score
 
 
@@ -357,7 +357,7 @@ def main():
         torch.set_num_threads(threads)
     torch.manual_seed(0)
     with torch.inference_mode():
-        bench = Bench(d, steps, device, precision)
+        bench = Bench(d, steps, device, precision, int(sys.argv[6]))
         print(json.dumps({"torch": torch.__version__, "device": name, "threads": torch.get_num_threads(),
                           "layout": str(bench.layout).split(".")[-1],
                           "parameters": sum(p.numel() for p in bench.model.parameters())}), flush=True)
