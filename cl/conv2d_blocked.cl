@@ -1,18 +1,14 @@
 /* conv2d_blocked.cl: direct convolution, maps in [N,C/16,H,W,16], for CPUs. One work-item computes V x 16 output
  * channels of a run of segments; a segment is P neighbouring outputs, held in V x P vectors. Weights are packed
  * [O/16V][I/16][taps y][taps x][16 in][16V out]: the part of `group` input blocks stays in the first-level cache for
- * the whole run. At the map's border a segment's inputs are copied to private memory, so that the zeros around the
- * map need no tests in the innermost loop.
- * ROWS 1: a segment is part of a row of outputs, one copy serves all taps of a row (stride 1). ROWS 0: a segment is
- * any P outputs in row-major order, always copied, tap by tap. */
+ * the whole run. A segment is part of a row of outputs (stride 1); at the map's border its inputs are copied to private
+ * memory, one copy for all taps of a row, so that the zeros around the map need no tests in the innermost loop.
+ * Everything else: conv2d_gather.cl. */
 #ifndef P
 #define P 8
 #endif
 #ifndef V
 #define V 2
-#endif
-#ifndef ROWS
-#define ROWS 1
 #endif
 #define STRIP  32        /* most inputs a row of taps spans: P + (taps - 1) dilation */
 #define LANES  16
@@ -51,19 +47,14 @@ void conv2d_blocked(__global const float *x, ulong x_off, __global const float *
 
     for (int from = 0; from < in_blocks; from += group) {
         const int to = min(from + group, in_blocks);
-#if ROWS
         const int per_row = (cols + P - 1) / P;
         int       oy = first / per_row, ox = first % per_row * P;
-#else
-        int       oy = first * P / cols, ox = first * P % cols;
-#endif
         for (int s = first; s < last; s++) {
             float16 acc[V][P];
             UNROLL for (int v = 0; v < V; v++)
                 UNROLL for (int p = 0; p < P; p++)
                     acc[v][p] = (float16)(0.0f);
-            float strip[(ROWS ? STRIP : P) * LANES];
-#if ROWS
+            float strip[STRIP * LANES];
             const int ix0 = ox - left, span = P + (taps_x - 1) * dilation;
             for (int ib = from; ib < to; ib++)
                 for (int ky = 0; ky < taps_y; ky++) {
@@ -82,54 +73,20 @@ void conv2d_blocked(__global const float *x, ulong x_off, __global const float *
                     for (int kx = 0; kx < taps_x; kx++)
                         TAP(acc, strip + kx * dilation * LANES, wt + kx * tap_size)
                 }
-#else
-            int iy0[P], ix0[P];
-            for (int p = 0, py = oy, px = ox; p < P; p++) {
-                iy0[p] = py < rows ? py * stride - top : INT_MIN / 2;
-                ix0[p] = px * stride - left;
-                if (++px == cols) {
-                    px = 0;
-                    py++;
-                }
-            }
-            for (int ib = from; ib < to; ib++)
-                for (int k = 0; k < taps_y * taps_x; k++) {
-                    const int dy = k / taps_x * dilation, dx = k % taps_x * dilation;
-                    UNROLL for (int p = 0; p < P; p++) {
-                        const int iy = iy0[p] + dy, ix = ix0[p] + dx;
-                        const bool inside = iy >= 0 && iy < H && ix >= 0 && ix < W;
-                        vstore16(inside ? vload16((size_t)iy * W + ix, xn + ib * x_plane) : (float16)(0.0f), p,
-                                 strip);
-                    }
-                    TAP(acc, strip, wo + (size_t)ib * block_size + k * tap_size)
-                }
-#endif
             UNROLL for (int p = 0; p < P; p++) {
-#if ROWS
                 if (ox + p >= cols)
                     break;
                 const size_t at = (size_t)(oy * out_stride + row0) * YW + (ox + p) * out_stride + col0;
-#else
-                if (oy >= rows)
-                    break;
-                const size_t at = (size_t)(oy * out_stride + row0) * YW + ox * out_stride + col0;
-                if (++ox == cols) {
-                    ox = 0;
-                    oy++;
-                }
-#endif
                 UNROLL for (int v = 0; v < V; v++) {
                     const float16 before = from == 0 ? vload16(v, bias) : vload16(at, yo + v * y_plane);
                     vstore16(acc[v][p] + before, at, yo + v * y_plane);
                 }
             }
-#if ROWS
             ox += P;
             if (ox >= cols) {
                 ox = 0;
                 oy++;
             }
-#endif
         }
     }
 }

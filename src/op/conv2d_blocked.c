@@ -1,5 +1,5 @@
 /* conv2d_blocked.c: direct convolution on channel-blocked maps for CPUs, and what the CPU ways share: packed weights,
- * sharing out, the sum over partial weight gradients. Kernels: cl/conv2d_blocked.cl, cl/conv2d_pack.cl,
+ * sharing out, the sum over partial weight gradients. Kernels: cl/conv2d_blocked.cl, cl/conv2d_gather.cl, cl/conv2d_pack.cl,
  * cl/conv2d_dw.cl. */
 #include "op/conv2d.h"
 
@@ -9,6 +9,9 @@ enum {
     STRIP       = 32,           /* inputs a row of taps may span, as in the kernel */
     CACHE_BYTES = 20 << 10,     /* of packed weights that stay in the first-level cache */
     RUN_PIXELS  = 2048,         /* most outputs of a run: one channel block of it stays in the second-level cache */
+    GATHER_PIXELS = 96,         /* most pixels of a work-group that gathers; */
+    GATHER_DEPTH  = 8,          /* pairs of input block and tap that it gathers at a time; */
+    GATHER_BLOCKS = 8,          /* blocks of output channels that they serve */
     PASS_PIXELS = 64,           /* least pixels summed before they are added up in memory */
     MOST_OWN_BYTES = 40 << 10,  /* private memory for the sums of one block of weights */
     GROUPS_EACH = 8             /* work-groups per compute unit that balance well */
@@ -135,11 +138,11 @@ static void flatten(conv2d_phase *p)
     }
 }
 
-/* Rows of segments where hardly any segment is cut short, else segments of any pixels. */
+/* Rows of segments where taps share what they read and hardly any segment is cut short. */
 static bool works_by_rows(const conv2d_phase *p, int64_t pixels)
 {
     const int64_t up = diffad_round_up(p->cols, pixels);
-    return p->stride == 1 && pixels + (p->taps_x - 1) * p->dilation <= STRIP && (up - p->cols) * 10 <= up;
+    return p->stride == 1 && p->taps_x > 1 && pixels + (p->taps_x - 1) * p->dilation <= STRIP && (up - p->cols) * 10 <= up;
 }
 
 /* A variant's, where its vectors share out the output's blocks. */
@@ -149,34 +152,65 @@ static conv2d_tile tile_of(const diffad_emit *e, int64_t channels)
     return is_whole ? tiles[e->variant] : conv2d_tile_of(e->caps, channels);
 }
 
+static void add_geometry(diffad_launch *l, const conv2d_phase *p)
+{
+    const int64_t ints[] = { diffad_ceil_div(p->in_c, CONV2D_LANES), p->in_h, p->in_w,
+                             diffad_ceil_div(p->out_c, CONV2D_LANES), p->out_c, p->rows, p->cols, p->out_h, p->out_w,
+                             p->row0, p->col0, p->out_stride, p->taps_y, p->taps_x, p->stride, p->dilation, p->top,
+                             p->left };
+    conv2d_add_ints(l, ints, sizeof ints);
+}
+
+static diffad_status emit_rows(diffad_emit *e, const conv2d_phase *p, const conv2d_tile *tile, int32_t packed)
+{
+    const int64_t in_blocks = diffad_ceil_div(p->in_c, CONV2D_LANES);
+    const int64_t segments = p->rows * diffad_ceil_div(p->cols, tile->pixels);
+    const int64_t outs     = diffad_ceil_div(p->out_c, CONV2D_LANES * tile->vectors);
+    const int64_t shared   = conv2d_share(e->caps, segments, outs * p->n);
+    const int64_t run      = shared < RUN_PIXELS / tile->pixels ? shared : RUN_PIXELS / tile->pixels;
+    const int64_t bytes    = p->taps_y * p->taps_x * CONV2D_LANES * CONV2D_LANES * tile->vectors * 4;
+    const int64_t group    = bytes == 0 ? in_blocks : bytes * 2 > CACHE_BYTES ? 1 : CACHE_BYTES / bytes;
+    diffad_launch l = diffad_launch_make("conv2d_blocked", "conv2d_blocked", outs, 1);
+    diffad_launch_items(&l, outs, diffad_ceil_div(segments, run), p->n);
+    diffad_launch_def(&l, "P", tile->pixels);
+    diffad_launch_def(&l, "V", tile->vectors);
+    conv2d_add_operands(&l, e, p, packed);
+    add_geometry(&l, p);
+    conv2d_add_ints(&l, (int64_t[]){ group, run, segments, p->bias >= 0 }, 4 * sizeof(int64_t));
+    return diffad_emit_launch(e, &l);
+}
+
+/* Lane blocks and groups of pixels of a work-group: what is gathered serves many outputs, packed weights many pixels. */
+static diffad_status emit_gather(diffad_emit *e, const conv2d_phase *p, const conv2d_tile *tile, int32_t packed)
+{
+    const int64_t each = GATHER_BLOCKS / tile->vectors, blocks = diffad_ceil_div(p->out_c, CONV2D_LANES * tile->vectors);
+    const int64_t group_bytes = tile->pixels * CONV2D_LANES * 4 * (GATHER_DEPTH + GATHER_BLOCKS);
+    const int64_t room = (int64_t)e->caps->local_mem / group_bytes, want = diffad_ceil_div(GATHER_PIXELS, tile->pixels);
+    const int64_t most = room < 1 ? 1 : room < want ? room : want, least = diffad_ceil_div(most, 2);
+    const int64_t groups = diffad_ceil_div(p->rows * p->cols, tile->pixels), items = diffad_ceil_div(blocks, each);
+    const int64_t shared = conv2d_share(e->caps, groups, items * p->n);
+    const int64_t run    = shared < least ? least : shared < most ? shared : most;
+    diffad_launch l = diffad_launch_make("conv2d_gather", "conv2d_gather", items, 1);
+    diffad_launch_items(&l, items, diffad_ceil_div(groups, run), p->n);
+    diffad_launch_local(&l, most * group_bytes);
+    diffad_launch_def(&l, "P", tile->pixels);
+    diffad_launch_def(&l, "V", tile->vectors);
+    diffad_launch_def(&l, "GROUPS", most);
+    diffad_launch_def(&l, "DEPTH", GATHER_DEPTH);
+    diffad_launch_def(&l, "EACH", each);
+    conv2d_add_operands(&l, e, p, packed);
+    add_geometry(&l, p);
+    conv2d_add_ints(&l, (int64_t[]){ blocks, run, p->bias >= 0 }, 3 * sizeof(int64_t));
+    return diffad_emit_launch(e, &l);
+}
+
 static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_phase p)
 {
     const conv2d_tile tile = tile_of(e, p.out_c);
-    const int64_t vectors = tile.vectors, pixels = tile.pixels;
-    const int64_t in_blocks = diffad_ceil_div(p.in_c, CONV2D_LANES);
-    int32_t       packed;
+    int32_t           packed;
     flatten(&p);
-    DIFFAD_TRY(conv2d_pack(e, n, &p, true, vectors, CONV2D_LANES, &packed));
-    const bool    by_rows  = works_by_rows(&p, pixels);
-    const int64_t segments = by_rows ? p.rows * diffad_ceil_div(p.cols, pixels)
-                                     : diffad_ceil_div(p.rows * p.cols, pixels);
-    const int64_t outs     = diffad_ceil_div(p.out_c, CONV2D_LANES * vectors);
-    const int64_t shared   = conv2d_share(e->caps, segments, outs * p.n);
-    const int64_t run      = shared < RUN_PIXELS / pixels ? shared : RUN_PIXELS / pixels;
-    const int64_t bytes    = p.taps_y * p.taps_x * CONV2D_LANES * CONV2D_LANES * vectors * 4;
-    const int64_t group    = bytes == 0 ? in_blocks : bytes * 2 > CACHE_BYTES ? 1 : CACHE_BYTES / bytes;
-
-    diffad_launch l = diffad_launch_make("conv2d_blocked", "conv2d_blocked", outs, 1);
-    diffad_launch_items(&l, outs, diffad_ceil_div(segments, run), p.n);
-    diffad_launch_def(&l, "P", pixels);
-    diffad_launch_def(&l, "V", vectors);
-    diffad_launch_def(&l, "ROWS", by_rows);
-    conv2d_add_operands(&l, e, &p, packed);
-    const int64_t ints[] = { in_blocks, p.in_h, p.in_w, diffad_ceil_div(p.out_c, CONV2D_LANES), p.out_c, p.rows,
-                             p.cols, p.out_h, p.out_w, p.row0, p.col0, p.out_stride, p.taps_y, p.taps_x, p.stride,
-                             p.dilation, p.top, p.left, group, run, segments, p.bias >= 0 };
-    conv2d_add_ints(&l, ints, sizeof ints);
-    return diffad_emit_launch(e, &l);
+    DIFFAD_TRY(conv2d_pack(e, n, &p, true, tile.vectors, CONV2D_LANES, &packed));
+    return works_by_rows(&p, tile.pixels) ? emit_rows(e, &p, &tile, packed) : emit_gather(e, &p, &tile, packed);
 }
 
 diffad_status conv2d_blocked_emit(diffad_emit *e, const diffad_node *n)
