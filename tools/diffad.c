@@ -3,7 +3,7 @@
 
 #define COMMANDS(X)                                                                                                    \
     X(devices)                                                                                                         \
-    X(doctor) X(selftest) X(ops) X(explain) X(demo) X(data) X(train) X(eval) X(reproduce) X(detect) X(bench) X(compare) X(convert) X(verify) X(cache)
+    X(doctor) X(selftest) X(ops) X(explain) X(demo) X(data) X(train) X(eval) X(reproduce) X(detect) X(bench) X(tune) X(compare) X(convert) X(verify) X(cache)
 
 #define DECLARE(name) extern const cli_command cmd_##name;
 COMMANDS(DECLARE)

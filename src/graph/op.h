@@ -102,6 +102,7 @@ struct diffad_op {
     int         set_first, set_size;         /* inputs from set_first on are sets of set_size that are alike, such as a
                                               * parameter, its moments and gradient; masks tell the first set. 0: none */
     size_t      attr_size;
+    const char *attr_kinds;                  /* its members, i for int and d for double: of ops with several ways (tuned ones go by them) */
     double      tol;                         /* largest |error| / largest |reference| of a tensor */
     diffad_infer_fn infer;
     const diffad_way *ways;                  /* in order of preference */

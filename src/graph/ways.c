@@ -101,6 +101,28 @@ static size_t add_operand(const diffad_plan *p, const diffad_value *v, char *key
     return add_text(key, used, v->shape.rank ? "" : "1");
 }
 
+/* Member by member: what lies between them is anything. */
+static void add_attributes(const diffad_node *n, char *key, size_t used)
+{
+    size_t at = 0;
+    for (const char *kind = n->op->attr_kinds; kind && *kind && n->attr; kind++) {
+        const size_t bytes = *kind == 'i' ? sizeof(int) : sizeof(double);
+        char         number[40];
+        int          i;
+        uint64_t     d;
+        at = (at + bytes - 1) / bytes * bytes;
+        if (*kind == 'i') {
+            memcpy(&i, (const char *)n->attr + at, sizeof i);
+            snprintf(number, sizeof number, " %d", i);
+        } else {
+            memcpy(&d, (const char *)n->attr + at, sizeof d);
+            snprintf(number, sizeof number, " %llx", (unsigned long long)d);      /* its bits: no decimal point, no rounding */
+        }
+        used = add_text(key, used, number);
+        at += bytes;
+    }
+}
+
 void plan_key(const diffad_plan *p, const diffad_node *n, char key[PLAN_KEY_BYTES])
 {
     size_t used = add_text(key, 0, n->op->name);
@@ -108,11 +130,5 @@ void plan_key(const diffad_plan *p, const diffad_node *n, char key[PLAN_KEY_BYTE
     used = add_text(key, used, diffad_precision_name(p->dev->caps.precision));
     for (int i = 0; i < n->n_in; i++)
         used = n->in[i] ? add_operand(p, n->in[i], key, used) : add_text(key, used, " -");
-    for (size_t at = 0; n->attr && at + sizeof(int32_t) <= n->op->attr_size; at += sizeof(int32_t)) {
-        int32_t v;
-        char    number[16];
-        memcpy(&v, (const char *)n->attr + at, sizeof v);
-        snprintf(number, sizeof number, "%s%x", at ? "." : " ", (unsigned)v);
-        used = add_text(key, used, number);
-    }
+    add_attributes(n, key, used);
 }

@@ -165,6 +165,13 @@ void diffad_tuned_forget(diffad_device *dev)
         release(dev);
 }
 
+void diffad_tuned_suspend(diffad_device *dev)
+{
+    diffad_tuned_forget(dev);
+    dev->tuned         = diffad_alloc(sizeof *dev->tuned);
+    dev->release_tuned = release;
+}
+
 /* ---- what is in it ---- */
 
 int64_t     diffad_tuned_count(const diffad_tuned *t) { return t ? t->count : 0; }

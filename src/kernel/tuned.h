@@ -13,8 +13,9 @@ typedef struct diffad_tuned diffad_tuned;
 
 /* The table in force, read when it is first asked for; it lives with the device. NULL: none (or no host memory). */
 const diffad_tuned *diffad_tuned_of(diffad_device *dev);
-/* Drops it, so that the next call reads anew. */
+/* Drops it, so that the next call reads anew. And an empty one in its place, until then. */
 void                diffad_tuned_forget(diffad_device *dev);
+void                diffad_tuned_suspend(diffad_device *dev);
 int64_t             diffad_tuned_count(const diffad_tuned *t);
 int64_t             diffad_tuned_shipped(const diffad_tuned *t);          /* of these, from the library */
 /* "way" or "way/variant"; NULL: nothing is known about such a node. */

@@ -326,12 +326,12 @@ static const diffad_op_case bwd_cases[] = {
 };
 
 const diffad_op diffad_op_attention = {
-    .name = "attention", .n_in = 1, .n_out = 2, .attr_size = sizeof(diffad_attention_attr), .tol = 2e-6,
+    .name = "attention", .n_in = 1, .n_out = 2, .attr_size = sizeof(diffad_attention_attr), .attr_kinds = "id", .tol = 2e-6,
     .maps_in = 1, .maps_out = 1, .saved_out = 2, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways), .grad = fwd_grad,
     .cost = fwd_cost, .ref = fwd_ref, DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_attention_grad = {
-    .name = "attention_grad", .n_in = 4, .n_out = 1, .attr_size = sizeof(diffad_attention_attr), .tol = 2e-6,
+    .name = "attention_grad", .n_in = 4, .n_out = 1, .attr_size = sizeof(diffad_attention_attr), .attr_kinds = "id", .tol = 2e-6,
     .maps_in = 1 | 2 | 8, .maps_out = 1, .infer = bwd_infer, DIFFAD_WAYS(bwd_ways),
     .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };

@@ -381,17 +381,17 @@ static const diffad_op_case dw_cases[] = { CONV_CASES(WEIGHT) };
 
 /* Sums of up to some thousand products, added up in two levels: the error grows with the root of their number. */
 const diffad_op diffad_op_conv2d = {
-    .name = "conv2d", .n_in = 3, .n_required = 2, .n_out = 1, .attr_size = sizeof(diffad_conv_attr), .tol = 2e-6,
+    .name = "conv2d", .n_in = 3, .n_required = 2, .n_out = 1, .attr_size = sizeof(diffad_conv_attr), .attr_kinds = "iiiiii", .tol = 2e-6,
     .maps_in = 1, .maps_out = 1, .infer = infer, DIFFAD_WAYS(ways), .grad = grad, .cost = cost,
     .ref = ref, DIFFAD_CASES(cases),
 };
 const diffad_op diffad_op_conv2d_dx = {
-    .name = "conv2d_dx", .n_in = 2, .n_out = 1, .attr_size = sizeof(conv2d_grad_attr), .tol = 2e-6, .maps_in = 2,
+    .name = "conv2d_dx", .n_in = 2, .n_out = 1, .attr_size = sizeof(conv2d_grad_attr), .attr_kinds = "iiiiiiii", .tol = 2e-6, .maps_in = 2,
     .maps_out = 1, .infer = dx_infer, DIFFAD_WAYS(dx_ways), .no_grad = "second derivatives are not needed",
     .cost = cost, .ref = dx_ref, DIFFAD_CASES(dx_cases),
 };
 const diffad_op diffad_op_conv2d_dw = {
-    .name = "conv2d_dw", .n_in = 2, .n_out = 1, .attr_size = sizeof(conv2d_grad_attr), .tol = 2e-6, .maps_in = 3,
+    .name = "conv2d_dw", .n_in = 2, .n_out = 1, .attr_size = sizeof(conv2d_grad_attr), .attr_kinds = "iiiiiiii", .tol = 2e-6, .maps_in = 3,
     .infer = dw_infer, DIFFAD_WAYS(dw_ways), .no_grad = "second derivatives are not needed", .cost = cost,
     .ref = dw_ref, DIFFAD_CASES(dw_cases),
 };

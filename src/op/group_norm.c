@@ -150,13 +150,13 @@ static const diffad_op_case bwd_cases[] = {
 
 /* tol: the means of thousands of values of either sign nearly cancel: their error is that of the values (2e-6 seen). */
 const diffad_op diffad_op_group_norm = {
-    .name = "group_norm", .n_in = 3, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 4e-6,
+    .name = "group_norm", .n_in = 3, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .attr_kinds = "idid", .tol = 4e-6,
     .maps_in = 1, .maps_out = 1, .saved_out = 6, .inplace = 1, .infer = fwd_infer, DIFFAD_WAYS(fwd_ways),
     .grad = fwd_grad, .cost = fwd_cost, .ref = fwd_ref,
     DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_group_norm_grad = {
-    .name = "group_norm_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .tol = 2e-6,
+    .name = "group_norm_grad", .n_in = 6, .n_out = 3, .attr_size = sizeof(diffad_norm_attr), .attr_kinds = "idid", .tol = 2e-6,
     .maps_in = 1 | 1 << 5, .maps_out = 1, .inplace = 1 | 1 << 5, .infer = diffad_norm_infer_grad, DIFFAD_WAYS(bwd_ways),
     .no_grad = "second derivatives are not needed", .cost = bwd_cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };

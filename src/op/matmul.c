@@ -106,7 +106,7 @@ static const diffad_op_case cases[] = {
 
 /* Sums of up to 5000 products in float, in blocks of 256 to 2048: about 1e-6 of the largest element, doubled. */
 const diffad_op diffad_op_matmul = {
-    .name = "matmul", .n_in = 2, .n_out = 1, .attr_size = sizeof(attr_t), .tol = 2e-6,
+    .name = "matmul", .n_in = 2, .n_out = 1, .attr_size = sizeof(attr_t), .attr_kinds = "iid", .tol = 2e-6,
     .infer = infer, DIFFAD_WAYS(ways), .grad = grad, .cost = cost, .ref = ref, DIFFAD_CASES(cases),
 };
 

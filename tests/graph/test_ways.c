@@ -176,3 +176,22 @@ Test(ways, every_variant_computes_what_the_reference_does)
     cr_expect_geq(tried, 15, "%d variants", tried);
     dev_done(dev);
 }
+
+/* Else nodes that differ in what they compute would have one key, or equal ones several. */
+Test(ways, members_of_attributes_are_told_by_every_op_with_several_ways)
+{
+    int count;
+    const diffad_op *const *table = diffad_op_table(&count);
+    for (int i = 0; i < count; i++) {
+        const diffad_op *op = table[i];
+        size_t           at = 0, widest = 1;
+        for (const char *k = op->attr_kinds; k && *k; k++) {
+            const size_t bytes = *k == 'i' ? sizeof(int) : sizeof(double);
+            cr_expect(*k == 'i' || *k == 'd', "%s: %s", op->name, op->attr_kinds);
+            at     = (at + bytes - 1) / bytes * bytes + bytes;
+            widest = bytes > widest ? bytes : widest;
+        }
+        if (op->n_ways > 1 || op->attr_kinds)
+            cr_expect_eq((at + widest - 1) / widest * widest, op->attr_size, "%s: members take %zu bytes of %zu", op->name, at, op->attr_size);
+    }
+}

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char *const commands[] = { "devices", "doctor", "selftest", "ops",   "explain", "demo", "data",
-                                        "train",   "eval",   "detect",   "bench", "verify",  "cache" };
+                                        "train",   "eval",   "detect",   "bench", "tune", "verify",  "cache" };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static bool is_one_line(const char *s)
@@ -334,4 +334,29 @@ Test(cli, a_missing_data_set_ends_with_3_and_a_missing_run_with_4)
     cr_expect_eq(check.code, 3, "%s", check.err);
     cr_expect_eq(eval.code, 4, "%s", eval.err);
     cr_expect(is_one_line(check.err) && is_one_line(eval.err), "%s%s", check.err, eval.err);
+}
+
+Test(cli, tune_measures_nodes_keeps_them_and_doctor_tells)
+{
+    char set[600];
+    snprintf(set, sizeof set, "%s/tuned.sqlite", folder_new());
+    setenv("DIFFAD_TUNED", set, 1);
+
+    const tool_result r = tool_run("tune op=linear --scale tiny --budget 60 --json 2>/dev/null"),
+                      bad = tool_run("tune op=conv3d"), off = tool_run("doctor");
+
+    cr_assert_eq(r.code, 0, "%s", r.err);
+    cr_expect_geq(json_lines(r.out), 2);
+    const char *end = strstr(r.out, "{\"nodes\"");
+    cr_assert_not_null(end, "%s", r.out);
+    json_t *totals = json_of(end);
+    cr_expect_gt(json_integer_value(json_object_get(totals, "measured")), 0);
+    cr_expect_str_eq(json_string_value(json_object_get(totals, "file")), set);
+    json_decref(totals);
+    cr_expect_eq(bad.code, 2);
+    cr_expect(strstr(bad.err, "conv3d"), "%s", bad.err);
+    cr_expect(strstr(off.out, "tuned ways"), "%s", off.out);
+    setenv("DIFFAD_TUNED", "0", 1);
+    const tool_result none = tool_run("doctor");
+    cr_expect(strstr(none.out, "switched off"), "%s", none.out);
 }
