@@ -1,6 +1,7 @@
 /* verify_weights.c: parameters of the networks, from weights files or from the golden file itself. */
 #include "api/verify_internal.h"
 #include "base/file.h"
+#include "tensor/tensor_file.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,29 +36,32 @@ static void cut_channels(const float *from, const diffad_shape *s, const verify_
             }
 }
 
-static diffad_status load_one(verify_run *r, diffad_param *q, const diffad_file_tensor *t, const verify_cut *cut)
+static diffad_status load_one(diffad_param *q, const diffad_file_tensor *t, const verify_cut *cut)
 {
     char          have[64], want[64];
     diffad_shape  s = t->shape;
     const int64_t n = diffad_shape_count(&s), kept = diffad_shape_count(&q->shape);
-    float        *x = diffad_arena_alloc(&r->arena, (size_t)(n + kept) * sizeof *x), *y = x;
-    if (!x)
-        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory", t->name);
-    DIFFAD_TRY(diffad_file_to_f32(t, x, n));
-    if (cut && strcmp(cut->param, q->name) == 0 && s.rank >= 2 && cut->from + cut->count <= s.side[1]) {
+    const bool    is_cut = cut && strcmp(cut->param, q->name) == 0 && s.rank >= 2 && cut->from + cut->count <= s.side[1];
+    if (is_cut)
         s.side[1] -= cut->count;
-        if (diffad_shape_equal(&s, &q->shape))
-            cut_channels(x, &t->shape, cut, y = x + n);
-    }
     if (!diffad_shape_equal(&s, &q->shape))
         DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s is %s, the network's is %s", t->name,
                     diffad_shape_text(&s, have, sizeof have),
                     diffad_shape_text(&q->shape, want, sizeof want));
-    return diffad_tensor_write(q->tensor, y, (size_t)kept * sizeof *y);
+    float *x = diffad_alloc_array((size_t)n, (is_cut ? 2 : 1) * sizeof *x), *y = is_cut && x ? x + n : x;
+    if (!x)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "%s: no host memory", t->name);
+    diffad_status st = diffad_file_to_f32(t, x, n);
+    if (st == DIFFAD_OK && is_cut)
+        cut_channels(x, &t->shape, cut, y);
+    if (st == DIFFAD_OK)
+        st = diffad_tensor_write(q->tensor, y, (size_t)kept * sizeof *y);
+    diffad_release(x);
+    return st;
 }
 
 /* Each parameter under the first of the prefixes that has it. */
-static diffad_status load(verify_run *r, const verify_bag *b, const diffad_file *f, const char *const *prefix,
+static diffad_status load(const verify_bag *b, const diffad_file *f, const char *const *prefix,
                           int n_prefixes)
 {
     char name[2 * VERIFY_NAME];
@@ -70,7 +74,7 @@ static diffad_status load(verify_run *r, const verify_bag *b, const diffad_file 
         }
         if (!t)
             DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "no weights for parameter %s%s", b->sub, q->name);
-        DIFFAD_TRY(load_one(r, q, t, b->cut));
+        DIFFAD_TRY(load_one(q, t, b->cut));
     }
     return DIFFAD_OK;
 }
@@ -112,13 +116,13 @@ static diffad_status load_weights(verify_run *r, const verify_bag *b)
         const char  *prefix;
         snprintf(file, sizeof file, "%s.safetensors", label);
         char         *path = diffad_path_join(r->options->folder, file);
-        diffad_status st   = path ? diffad_file_open(path, &f) : diffad_fail(DIFFAD_ERR_MEMORY, "%s: no host memory",
-                                                                             file);
+        diffad_status st   = path ? diffad_file_open_wanted(path, NULL, &f)
+                                  : diffad_fail(DIFFAD_ERR_MEMORY, "%s: no host memory", file);
         const bool    here = st == DIFFAD_OK && holds(f, label, b->network);
         if (here)
             st = prefix_for(r, label, f, &prefix);
         if (here && st == DIFFAD_OK)
-            st = load(r, b, f, &prefix, 1);
+            st = load(b, f, &prefix, 1);
         diffad_file_close(f);
         diffad_release(path);
         DIFFAD_TRY(st);
@@ -135,7 +139,7 @@ diffad_status verify_fill(verify_run *r, unsigned with)
         const verify_bag *b = &r->bag[i];
         DIFFAD_TRY(diffad_params_allocate(b->params, r->dev, with));
         if (b->params->count)
-            DIFFAD_TRY(b->network ? load_weights(r, b) : load(r, b, r->file, own, 3));
+            DIFFAD_TRY(b->network ? load_weights(r, b) : load(b, r->file, own, 3));
     }
     return DIFFAD_OK;
 }

@@ -6,18 +6,17 @@ Each stage of the method starts from the weights files of that folder and takes 
 the file holds the pictures, times and noise of every batch, the losses and the gradient's norm of every step, and some weights
 at the end. The same training also runs in float32, as it is and from starts that differ by half a unit in the last place: the
 largest distance of those runs to float64, so far in the training, is the noise of a step. Tolerance = 16 x noise +
-4e-6 x value. Needs torch and safetensors."""
+4e-6 x value."""
 import json
 import os
 import sys
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 import checkpoint_forward as forward
 import checkpoint_modules as modules
+import golden_file
 
 FLOAT32_RUNS = 4
 
@@ -316,15 +315,21 @@ VAE = recipe(steps=20, accumulate=2, rate=7.2e-5, beta1=0.5, beta2=0.9)
 # norm needs more than a few values at the smallest map, which is 1/32 of it.
 TRAININGS = {
     "curve_vae": ("vae", ["autoencoder"], common(vae=VAE), 32),
+    "curve_vae_lpips": ("vae", ["autoencoder", "lpips"], common(vae={**VAE, "steps": 6, "clip": 5e3}), 32),
     "curve_vae_critic": ("vae", ["autoencoder", "critic"], common(vae=VAE, critic_start=6), 32),
     "curve_ldm": ("ldm", ["autoencoder", "unet"], common(ldm=recipe(rate=6.4e-5, weight_decay=0.01), ema_decay=0.9999), 32),
     "curve_seg": ("seg", ["segmenter"], common(seg=recipe(steps=20, rate=1e-4, batch=4, decay="multistep")), 64),
 }
 
 
+def weights(folder, network):
+    """The published names without what stands before them, and the file's metadata."""
+    tensors, metadata = golden_file.load(os.path.join(folder, "weights_%s.safetensors" % network))
+    return {n.removeprefix(metadata.get("prefix", "")): t for n, t in tensors.items()}, metadata
+
+
 def description(folder):
-    with safe_open(os.path.join(folder, "weights_unet.safetensors"), "pt") as f:
-        return json.loads(f.metadata()["model"])
+    return json.loads(weights(folder, "unet")[1]["model"])
 
 
 def build(name, d):
@@ -339,12 +344,9 @@ def start(folder, networks, d, dtype, jitter):
     """The networks in training mode; jitter: a generator that moves each weight by up to half a unit in the last place."""
     nets = {}
     for name in networks:
-        path = os.path.join(folder, "weights_%s.safetensors" % name)
-        with safe_open(path, "pt") as f:
-            prefix = f.metadata().get("prefix", "")
         net = build(name, d)
-        state = {n[len(prefix):]: t for n, t in load_file(path).items()}
-        missing = [n for n in net.load_state_dict(state, strict=False).missing_keys if "num_batches_tracked" not in n and "scaling_layer" not in n]
+        result = net.load_state_dict(weights(folder, name)[0], strict=False)
+        missing = [n for n in result.missing_keys if "num_batches_tracked" not in n and "scaling_layer" not in n]
         assert not missing, missing
         net = net.to(dtype).train()
         with torch.no_grad():
@@ -385,11 +387,8 @@ def record(folder, name):
             print("%s %s: %.6g .. %.6g, float32 off by %.2g at most" % (name, n, v[0], v[-1], deviation.max()))
         else:
             tol[n] = 16 * deviation.max().item() + 4e-6 * v.abs().max().item()
-    prefixes = {}
-    for network in networks:
-        with safe_open(os.path.join(folder, "weights_%s.safetensors" % network), "pt") as f:
-            prefixes["weights_" + network] = f.metadata().get("prefix", "")
-    save_file({n: t.contiguous() for n, t in content.items()}, os.path.join(folder, name + ".safetensors"), metadata={
+    prefixes = {"weights_" + network: weights(folder, network)[1].get("prefix", "") for network in networks}
+    golden_file.save(os.path.join(folder, name + ".safetensors"), content, {
         "kind": "curve", "stage": stage, "model": json.dumps(d), "weights": ", ".join(prefixes), "weights_prefix": json.dumps(prefixes),
         "inputs": json.dumps(["in.*"]), "outputs": json.dumps(["out.*", "end.*"]), "tol": json.dumps(tol), "steps": str(train[stage]["steps"]),
         "made_by": "tools/pytorch/make_curves.py, torch " + torch.__version__})
