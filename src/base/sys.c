@@ -62,6 +62,12 @@ static uint64_t os_monotonic_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+static void os_nap(uint64_t ns)
+{
+    const struct timespec t = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
+    nanosleep(&t, NULL);
+}
+
 static int64_t os_wall_seconds(void) { return (int64_t)time(NULL); }
 
 /* ---- a child process ---- */
@@ -125,7 +131,7 @@ diffad_sys_table diffad_sys = {
     .alloc = os_alloc, .resize = realloc, .release = free,
     .open = os_open, .close = close, .read = os_read, .write = os_write, .seek = os_seek,
     .fsync = fsync, .truncate = os_truncate, .lock = os_lock, .rename = rename, .link = link, .unlink = unlink, .mkdir = os_mkdir,
-    .stat = os_stat, .list = os_list, .monotonic_ns = os_monotonic_ns, .wall_seconds = os_wall_seconds, .getenv = os_getenv,
+    .stat = os_stat, .list = os_list, .monotonic_ns = os_monotonic_ns, .nap = os_nap, .wall_seconds = os_wall_seconds, .getenv = os_getenv,
     .apart = os_apart,
 };
 

@@ -30,6 +30,7 @@ typedef struct diffad_sys_table {
     /* Gives each name in a folder to `each` until that is false; 0 also then. */
     int         (*list)(const char *path, bool (*each)(void *user, const char *name), void *user);
     uint64_t    (*monotonic_ns)(void);
+    void        (*nap)(uint64_t ns);                          /* at least that long, unless a signal comes */
     int64_t     (*wall_seconds)(void);
     const char *(*getenv)(const char *name);
     /* Runs job(user, text, bytes) in a child process that sees a copy of this one and prints nowhere, for at most limit_ms.

@@ -14,7 +14,7 @@
     X(CreateProgramWithSource) X(CreateProgramWithBinary) X(BuildProgram) X(GetProgramBuildInfo)           \
     X(GetProgramInfo) X(ReleaseProgram) X(CreateKernel) X(ReleaseKernel) X(SetKernelArg)                   \
     X(GetKernelWorkGroupInfo) X(EnqueueNDRangeKernel) X(Flush) X(Finish)                                   \
-    X(GetEventProfilingInfo) X(ReleaseEvent) X(WaitForEvents)
+    X(GetEventProfilingInfo) X(ReleaseEvent) X(WaitForEvents) X(EnqueueMarkerWithWaitList) X(GetEventInfo)
 
 #define DIFFAD_CL_ENTRY(name) __typeof__(cl##name) *name;
 typedef struct diffad_cl_table {

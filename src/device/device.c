@@ -153,6 +153,8 @@ diffad_status diffad_device_open_unprobed(const char *which, diffad_device **out
         st = diffad_caps_mask(diffad_sys.getenv("DIFFAD_CAPS"), &dev->caps);
     }
     if (st == DIFFAD_OK)
+        st = diffad_wait_limit(dev);
+    if (st == DIFFAD_OK)
         st = open_queue(dev);
     diffad_release(list);
     diffad_release(platforms);
@@ -219,10 +221,4 @@ diffad_status diffad_device_set_precision(diffad_device *dev, diffad_precision p
                     diffad_precision_name(precision), dev->caps.name);
     dev->caps.precision = precision;
     return DIFFAD_OK;
-}
-
-diffad_status diffad_device_wait(diffad_device *dev)
-{
-    DIFFAD_TRY(diffad_device_usable(dev));
-    return diffad_device_check(dev, diffad_cl.Finish(dev->queue), "wait");
 }

@@ -26,6 +26,7 @@ struct diffad_device {
     int64_t           n_scratch, cap_scratch;
     bool              is_broken;       /* a fatal error was seen: no further calls reach the driver */
     bool              has_profiling;
+    double            wait_seconds;    /* the longest wait for its work; 0: no limit */
     struct diffad_program_cache *programs;     /* owned by layer kernel, released through release_programs */
     void            (*release_programs)(diffad_device *dev);
     struct diffad_tuned *tuned;                /* likewise, through release_tuned */
@@ -40,6 +41,12 @@ diffad_status diffad_device_check(diffad_device *dev, cl_int code, const char *w
 
 /* OK, or DEVICE where a fatal error was seen: no further call may reach the driver. */
 diffad_status diffad_device_usable(const diffad_device *dev);
+
+/* wait.c: the limit of waits, from DIFFAD_WAIT_SECONDS or the kind of device. */
+diffad_status diffad_wait_limit(diffad_device *dev);
+/* Before a call that waits in the driver: where waits have a limit, what is queued is waited for first. Fails as
+ * diffad_device_usable. */
+diffad_status diffad_device_settle(diffad_device *dev);
 
 /* Buffers: sizes are checked against the device's limits before the driver is asked. */
 diffad_status diffad_buffer_create(diffad_device *dev, size_t bytes, cl_mem *out);

@@ -99,7 +99,7 @@ diffad_status plan_fill_guards(diffad_plan *p)
 
 diffad_status plan_read(diffad_plan *p, const diffad_place *from, int64_t before, size_t bytes, void *to)
 {
-    DIFFAD_TRY(diffad_device_usable(p->dev));
+    DIFFAD_TRY(diffad_device_settle(p->dev));
     return diffad_device_check(p->dev,
                                diffad_cl.EnqueueReadBuffer(p->dev->queue, from->buffer, CL_TRUE,
                                                            (size_t)((int64_t)from->offset + before), bytes, to, 0, NULL,

@@ -66,7 +66,7 @@ static diffad_status write_bytes(diffad_tensor *t, const void *data, size_t byte
 {
     DIFFAD_TRY(check_bytes(t, bytes, "write"));
     DIFFAD_TRY(check_memory(t, "write"));
-    DIFFAD_TRY(diffad_device_usable(t->dev));
+    DIFFAD_TRY(wait ? diffad_device_settle(t->dev) : diffad_device_usable(t->dev));
     t->version++;
     if (bytes == 0)
         return DIFFAD_OK;
@@ -85,7 +85,7 @@ diffad_status diffad_tensor_read(const diffad_tensor *t, void *data, size_t byte
 {
     DIFFAD_TRY(check_bytes(t, bytes, "read"));
     DIFFAD_TRY(check_memory(t, "read"));
-    DIFFAD_TRY(diffad_device_usable(t->dev));
+    DIFFAD_TRY(diffad_device_settle(t->dev));
     if (bytes == 0)
         return DIFFAD_OK;
     return diffad_device_check(t->dev, diffad_cl.EnqueueReadBuffer(t->dev->queue, t->buffer, CL_TRUE, 0, bytes, data, 0, NULL, NULL),

@@ -27,6 +27,7 @@ static void set_up(void)
     unsetenv("DIFFAD_DEVICE");
     unsetenv("DIFFAD_CAPS");
     unsetenv("DIFFAD_PROFILE");
+    unsetenv("DIFFAD_WAIT_SECONDS");
     stub_install();
 }
 
@@ -279,6 +280,81 @@ Test(device, after_a_fatal_error_no_call_reaches_the_driver)
     diffad_buffer_release(dev, m, 64);
     diffad_device_close(dev);
     cr_expect_eq(stub_count(STUB_ANY), calls);
+}
+
+/* ---- a limit on waits ---- */
+
+static uint64_t now_ns;
+static uint64_t clock_of_test(void) { return now_ns += 1000; }
+static void     nap_of_test(uint64_t ns) { now_ns += ns; }
+
+static diffad_device *open_waiting(const char *which, const char *seconds)
+{
+    diffad_device *dev = NULL;
+    three_devices();
+    now_ns = 0;
+    diffad_sys.monotonic_ns = clock_of_test;
+    diffad_sys.nap          = nap_of_test;
+    if (seconds)
+        setenv("DIFFAD_WAIT_SECONDS", seconds, 1);
+    cr_assert_eq(diffad_device_open_unprobed(which, &dev), DIFFAD_OK, "%s", diffad_error_detail());
+    return dev;
+}
+
+Test(device, a_hang_ends_after_the_limit_and_no_further_call_reaches_the_driver)
+{
+    static const struct { const char *which, *seconds; double limit; } rows[] = { { "1:1", NULL, 600 }, { "1:1", "2.5", 2.5 }, { "cpu", "30", 30 } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        diffad_device *dev = open_waiting(rows[i].which, rows[i].seconds);
+        const int64_t  events = stub_live_events();      /* a device that hangs leaves its marker, on purpose */
+        cr_expect_eq(diffad_device_wait(dev), DIFFAD_OK);
+        cr_expect_eq(stub_live_events(), events);
+        stub_hang(true);
+        now_ns = 0;
+
+        cr_expect_eq(diffad_device_wait(dev), DIFFAD_ERR_DEVICE);
+        cr_expect(strstr(diffad_error_detail(), "hangs") && strstr(diffad_error_detail(), "DIFFAD_WAIT_SECONDS"), "%s", diffad_error_detail());
+        cr_expect(now_ns > rows[i].limit * 1e9 && now_ns < rows[i].limit * 1.01e9, "waited %g s", now_ns * 1e-9);
+        stub_hang(false);
+        const int64_t calls = stub_count(STUB_ANY);
+        cr_expect_eq(diffad_device_settle(dev), DIFFAD_ERR_DEVICE);
+        diffad_device_close(dev);
+        cr_expect_eq(stub_count(STUB_ANY), calls);
+        stub_install();
+    }
+}
+
+Test(device, waits_without_a_limit_are_the_drivers)
+{
+    static const struct { const char *which, *seconds; } rows[] = { { "cpu", NULL }, { "1:1", "0" } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        diffad_device *dev = open_waiting(rows[i].which, rows[i].seconds);
+        stub_hang(true);
+        cr_expect_eq(diffad_device_wait(dev), DIFFAD_OK);
+        cr_expect_eq(stub_count(STUB_EnqueueMarkerWithWaitList), 0);
+        stub_hang(false);
+        diffad_device_close(dev);
+    }
+    diffad_device *dev = NULL;
+    setenv("DIFFAD_WAIT_SECONDS", "soon", 1);
+    cr_expect_eq(diffad_device_open_unprobed("1:1", &dev), DIFFAD_ERR_USAGE);
+    cr_expect(strstr(diffad_error_detail(), "soon"), "%s", diffad_error_detail());
+}
+
+Test(device, a_failing_call_of_a_wait_with_a_limit_is_a_status)
+{
+    for (int n = 1;; n++) {
+        diffad_device *dev = open_waiting("1:1", NULL);
+        stub_fail(STUB_ANY, n, false, CL_OUT_OF_HOST_MEMORY);
+        const diffad_status st = diffad_device_wait(dev);
+        const bool          is_met = stub_met();
+        stub_fail_never();
+        cr_expect(st == DIFFAD_OK ? !is_met || n > 3 : st == DIFFAD_ERR_MEMORY, "call %d: %d", n, st);
+        cr_expect_eq(stub_live_events(), 0);
+        diffad_device_close(dev);
+        if (!is_met)
+            break;
+    }
 }
 
 Test(device, every_failing_call_of_opening_is_a_status_and_leaves_nothing)

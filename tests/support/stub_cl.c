@@ -438,6 +438,28 @@ static cl_int CL_API_CALL stub_WaitForEvents(cl_uint n, const cl_event *list)
     return stub_enter(STUB_WaitForEvents);
 }
 
+/* A marker's work is done at once, unless it is to hang. */
+static bool is_hanging;
+
+void stub_hang(bool yes) { is_hanging = yes; }
+
+static cl_int CL_API_CALL stub_EnqueueMarkerWithWaitList(cl_command_queue q, cl_uint n, const cl_event *list, cl_event *event)
+{
+    const cl_int code = stub_enter(STUB_EnqueueMarkerWithWaitList);
+    (void)n, (void)list;
+    return code != CL_SUCCESS ? code : finish(q, STUB_EnqueueMarkerWithWaitList, event);
+}
+
+static cl_int CL_API_CALL stub_GetEventInfo(cl_event e, cl_event_info what, size_t room, void *out, size_t *size)
+{
+    const cl_int code = stub_enter(STUB_GetEventInfo);
+    if (!is_alive(e, EVENT, STUB_GetEventInfo))
+        return CL_INVALID_EVENT;
+    if (code != CL_SUCCESS)
+        return code;
+    return what == CL_EVENT_COMMAND_EXECUTION_STATUS ? stub_number(is_hanging ? CL_RUNNING : CL_COMPLETE, 4, room, out, size) : CL_INVALID_VALUE;
+}
+
 void stub_install(void)
 {
 #define ENTRY(name) .name = stub_##name,

@@ -41,6 +41,7 @@ bool        stub_met(void);             /* whether the fault was met */
 const char *stub_met_name(void);        /* the call that met it first */
 void        stub_fail_never(void);
 void        stub_build_fails(const char *log);          /* NULL: builds succeed again */
+void        stub_hang(bool yes);        /* whether markers never complete */
 void        stub_before(void (*hook)(stub_call call));  /* before each call: may crash, hang, count */
 
 int64_t stub_live(void);                /* objects of all kinds */
