@@ -14,6 +14,7 @@ typedef struct job {
     cli_peak       peak;
     time_case      now;
     cli_sample     us;
+    const char    *untimed;      /* the way that the last note was about */
 } job;
 
 static void print_row(const job *b)
@@ -35,6 +36,7 @@ static void print_row(const job *b)
     cli_json_text(&j, "op", b->now.op->name);
     cli_json_text(&j, "case", b->now.c->name);
     cli_json_text(&j, "way", s->way->name);
+    cli_json_text(&j, "layout", s->in_blocked || s->out_blocked ? "blocked" : "plain");
     cli_sample_json(&j, "us", &b->us);
     cli_json_real(&j, "gflop", gflop, 6);
     cli_json_real(&j, "gflops", gflops, 6);
@@ -56,13 +58,16 @@ static diffad_status measure(job *b, const diffad_op *op, const diffad_op_case *
     b->us.count = 0;
     for (int i = 0; i <= repeat; i++) {
         DIFFAD_TRY(time_case_run(&b->now, &us));
+        if (us == 0 && b->untimed != way)      /* said once, of all its cases */
+            cli_note(b->c, "%s by %s: left out, the driver gives no times of its launches", op->name, way);
+        if (us == 0) {
+            b->untimed = way;
+            return DIFFAD_OK;
+        }
         if (i > 0)      /* the first run builds */
             cli_sample_add(&b->us, us);
     }
-    if (cli_sample_min(&b->us) > 0)
-        print_row(b);
-    else
-        cli_note(b->c, "%s %s %s: left out, the driver gives no times of its launches", op->name, c->name, way);
+    print_row(b);
     return DIFFAD_OK;
 }
 

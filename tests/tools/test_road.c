@@ -374,4 +374,8 @@ Test(road, bench_of_an_op_has_a_peak_and_a_row_for_each_way, .timeout = 400)
     cr_expect(json_number_value(json_object_get(row, "us")) > 0);
     json_decref(peak);
     json_decref(row);
+
+    const tool_result maps = tool_run("bench op=max_pool --repeat 1 --json -q"), masked = tool_run("bench op=max_pool --repeat 1 --device cpu --json -q");
+    cr_expect(maps.code == 0 && (strstr(maps.out, "\"layout\": \"blocked\"") || strstr(maps.out, "\"layout\": \"plain\"")), "%s", maps.out);
+    cr_expect(masked.code != 0 || strstr(masked.out, "\"layout\": \"blocked\""), "on a CPU maps lie in blocks: %s", masked.out);
 }
