@@ -211,7 +211,8 @@ Test(verify, a_file_that_is_no_safetensors_file_is_a_failure)
 /* A curve of tests/golden whose text `from` (in its metadata or names) reads `to`, of the same length, beside the weights. */
 static seen run_changed(const char *curve, const char *from, const char *to)
 {
-    static const char *const weights[] = { "weights_autoencoder", "weights_unet", "weights_critic", "weights_segmenter" };
+    static const char *const weights[] = { "weights_autoencoder", "weights_unet", "weights_critic", "weights_lpips",
+                                           "weights_segmenter",   "weights_draem" };
     const char *folder = folder_new();
     char        path[1024], name[128];
     for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++) {
@@ -245,12 +246,20 @@ Test(verify, a_learning_rate_a_little_off_leaves_every_curve)
     static const struct { const char *curve, *from, *to; } rows[] = {
         { "curve_vae", "7.2e-05", "7.3e-05" }, { "curve_vae_critic", "7.2e-05", "7.3e-05" },
         { "curve_ldm", "6.4e-05", "6.5e-05" }, { "curve_seg", "0.0001", "1.1e-4" },
+        { "curve_draem", "2e-05", "22e-6" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const seen s = run_changed(rows[i].curve, rows[i].from, rows[i].to);
         cr_expect_eq(s.last.result, DIFFAD_VERIFY_FAIL, "%s", rows[i].curve);
         cr_expect(strstr(s.why, "out.loss["), "%s: %s", rows[i].curve, s.why);
     }
+}
+
+Test(verify, clipping_the_sum_of_two_gradients_in_place_of_their_mean_leaves_the_curve)
+{
+    const seen s = run_changed("curve_vae_lpips", "8000.0", "4000.0");
+    cr_expect_eq(s.last.result, DIFFAD_VERIFY_FAIL);
+    cr_expect(strstr(s.why, "out.loss["), "%s", s.why);
 }
 
 Test(verify, a_curve_without_its_noise_says_which_is_missing)

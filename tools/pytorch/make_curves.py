@@ -24,11 +24,6 @@ FLOAT32_RUNS = 4
 # ---- what is recorded ----
 
 
-def pool(d):
-    """Batches of pictures, which follow each other in a circle."""
-    return 128 // d["image_size"][0]
-
-
 def pictures(g, n, d):
     """Smooth textures with some grain: [n,3,H,W] within 0..1."""
     h, w = d["image_size"]
@@ -125,7 +120,8 @@ def ssim_loss(rec, x):
     return 1 - ((2 * a * b + c1) * (2 * vab + c2) / ((a * a + b * b + c1) * (va + vb + c2))).mean()
 
 
-# ---- stages: recorded(g, d) gives the inputs; train(nets, inputs, d) the curves and weights at the end ----
+# ---- stages: recorded(g, d, pool) gives the inputs, with `pool` batches of pictures, which follow each other in a circle;
+# train(nets, inputs, d) the curves and weights at the end ----
 
 
 class Tape:
@@ -140,10 +136,10 @@ class Tape:
         return t.to(self.dtype) if t.dtype == torch.float32 else t
 
 
-def vae_recorded(g, d):
+def vae_recorded(g, d, pool):
     r = d["train"]["vae"]
     batches, has_critic = r["steps"] * r["accumulate"], d["train"]["critic_start"] >= 0
-    out = {"x": rows(pool(d), r["batch"], lambda n: pictures(g, n, d)), "eps": noise(g, d, batches, r["batch"])}
+    out = {"x": rows(pool, r["batch"], lambda n: pictures(g, n, d)), "eps": noise(g, d, batches, r["batch"])}
     if has_critic:
         out["critic.eps"] = noise(g, d, batches, r["batch"])
     return out
@@ -224,12 +220,12 @@ def train(r, nets, losses_of, after=None):
     return curves
 
 
-def ldm_recorded(g, d):
+def ldm_recorded(g, d, pool):
     r = d["train"]["ldm"]
     batches, n = r["steps"] * r["accumulate"], r["batch"]
-    x, mask = pictures(g, pool(d) * n, d), masks(g, pool(d) * n, d)
+    x, mask = pictures(g, pool * n, d), masks(g, pool * n, d)
     out = {"x": x, "augmented": corrupted(x, mask)}
-    out = {name: rows(pool(d), n, lambda _, t=t: t) for name, t in out.items()}
+    out = {name: rows(pool, n, lambda _, t=t: t) for name, t in out.items()}
     for name in ("t", "tc"):
         out[name] = torch.randint(0, d["diffusion"]["timesteps"], (batches, n), generator=g, dtype=torch.int32)
     for name in ("eps_z", "eps", "eps_c"):
@@ -260,11 +256,11 @@ def ldm_train(nets, tape, d):
     return curves, {**{"unet." + n: unet.get_parameter(n) for n in names}, **{"ema." + n: ema.shadow[n] for n in names}}
 
 
-def seg_recorded(g, d):
+def seg_recorded(g, d, pool):
     n = d["train"]["seg"]["batch"]
-    x, mask = pictures(g, pool(d) * n, d), masks(g, pool(d) * n, d)
+    x, mask = pictures(g, pool * n, d), masks(g, pool * n, d)
     rec, seen = (x + 0.02 * torch.randn(x.shape, generator=g)).clamp(0, 1), corrupted(x, mask)
-    return {"x": rows(pool(d), n, lambda _: torch.cat([rec, 0.5 * (rec + seen), seen], 1)), "mask": rows(pool(d), n, lambda _: mask)}
+    return {"x": rows(pool, n, lambda _: torch.cat([rec, 0.5 * (rec + seen), seen], 1)), "mask": rows(pool, n, lambda _: mask)}
 
 
 def seg_train(nets, tape, d):
@@ -275,10 +271,10 @@ def seg_train(nets, tape, d):
     return curves, {"seg." + n: net.state_dict()[n] for n in names}
 
 
-def draem_recorded(g, d):
+def draem_recorded(g, d, pool):
     n = d["train"]["draem"]["batch"]
-    x, mask = pictures(g, pool(d) * n, d), masks(g, pool(d) * n, d)
-    return {name: rows(pool(d), n, lambda _, t=t: t) for name, t in (("x", x), ("augmented", corrupted(x, mask)), ("mask", mask))}
+    x, mask = pictures(g, pool * n, d), masks(g, pool * n, d)
+    return {name: rows(pool, n, lambda _, t=t: t) for name, t in (("x", x), ("augmented", corrupted(x, mask)), ("mask", mask))}
 
 
 def draem_train(nets, tape, d):
@@ -312,13 +308,14 @@ def common(**train):
 
 VAE = recipe(steps=20, accumulate=2, rate=7.2e-5, beta1=0.5, beta2=0.9)
 # Name: stage, weights files with the networks they hold, recipes as published (batches are small), side of the pictures: batch
-# norm needs more than a few values at the smallest map, which is 1/32 of it.
+# norm needs more than a few values at the smallest map, which is 1/32 of it; batches of pictures.
 TRAININGS = {
-    "curve_vae": ("vae", ["autoencoder"], common(vae=VAE), 32),
-    "curve_vae_lpips": ("vae", ["autoencoder", "lpips"], common(vae={**VAE, "steps": 6, "clip": 5e3}), 32),
-    "curve_vae_critic": ("vae", ["autoencoder", "critic"], common(vae=VAE, critic_start=6), 32),
-    "curve_ldm": ("ldm", ["autoencoder", "unet"], common(ldm=recipe(rate=6.4e-5, weight_decay=0.01), ema_decay=0.9999), 32),
-    "curve_seg": ("seg", ["segmenter"], common(seg=recipe(steps=20, rate=1e-4, batch=4, decay="multistep")), 64),
+    "curve_vae": ("vae", ["autoencoder"], common(vae=VAE), 32, 4),
+    "curve_vae_lpips": ("vae", ["autoencoder", "lpips"], common(vae={**VAE, "steps": 6, "clip": 8e3}), 32, 4),
+    "curve_vae_critic": ("vae", ["autoencoder", "critic"], common(vae=VAE, critic_start=6), 32, 4),
+    "curve_ldm": ("ldm", ["autoencoder", "unet"], common(ldm=recipe(rate=6.4e-5, weight_decay=0.01), ema_decay=0.9999), 32, 4),
+    "curve_seg": ("seg", ["segmenter"], common(seg=recipe(steps=20, rate=1e-4, batch=4, decay="multistep")), 64, 2),
+    "curve_draem": ("draem", ["draem"], common(draem=recipe(steps=8, rate=2e-5, batch=16, decay="multistep")), 64, 1),
 }
 
 
@@ -367,10 +364,10 @@ def distance(a, b):
 
 
 def record(folder, name):
-    stage, networks, train, side = TRAININGS[name]
+    stage, networks, train, side, pool = TRAININGS[name]
     d = {**description(folder), "image_size": [side, side], "condition": "noisy", "has_mix": True, "train": train}
     recorded, run = STAGES[stage]
-    inputs = recorded(torch.Generator().manual_seed(1), d)
+    inputs = recorded(torch.Generator().manual_seed(1), d, pool)
 
     def once(dtype, jitter=None):
         return tensors(run(start(folder, networks, d, dtype, jitter), Tape(inputs, dtype), d))
