@@ -1,7 +1,8 @@
 /* conv2d_winograd.cl: 3x3 convolution without stride by Winograd's F(4x4,3x3) (Lavin and Gray, arXiv 1509.09308), maps in
  * [N,C/16,H,W,16], for CPUs. A tile is 4x4 outputs and the 6x6 inputs under them; Y = A'((G w G') * (B' x B))A, where * is
  * 36 products of matrices, [tiles, in] by [in, out].
- * V holds the transformed inputs of a chunk of tiles: [36][groups of P tiles][I/16][P][16]. Weights come packed as for
+ * V holds the transformed inputs of a chunk of tiles in the order they are read in, for each DEPTH input blocks:
+ * [36][groups of P tiles][DEPTH, fewer in the last][P][16]. Weights come packed as for
  * conv2d_blocked.cl and are transformed where they are used, row by row of the 6x6: kept, they would take four times the
  * memory of w. */
 #ifndef P
@@ -11,7 +12,7 @@
 #define W_LANES 32        /* output channels beside each other in the packed weights */
 #endif
 #ifndef DEPTH
-#define DEPTH 8           /* blocks of input channels whose weights lie transformed in the cache */
+#define DEPTH 4           /* blocks of input channels whose weights lie transformed in the cache */
 #endif
 #ifndef GROUPS
 #define GROUPS 16         /* most groups of tiles in a chunk */
@@ -51,8 +52,7 @@ void conv2d_winograd_input(__global const float *x, ulong x_off, __global float 
                            int W, int tiles_x, int tiles_each, int first, int tiles, int groups_each, int top, int left)
 {
     const int    group = (int)get_global_id(0) % groups_each, chunk = (int)get_global_id(0) / groups_each;
-    const size_t plane = (size_t)H * W * LANES, point = (size_t)groups_each * in_blocks * P * LANES;
-    __global float *to = v + v_off + chunk * 36 * point + (size_t)group * in_blocks * P * LANES;
+    const size_t plane = (size_t)H * W * LANES, block = (size_t)groups_each * P * LANES;
     const int count = min(P, tiles - first - (int)get_global_id(0) * P);
     int       y0[P], x0[P];
     size_t    sample[P];
@@ -62,7 +62,10 @@ void conv2d_winograd_input(__global const float *x, ulong x_off, __global float 
         y0[p] = t % tiles_each / tiles_x * 4 - top;
         x0[p] = t % tiles_each % tiles_x * 4 - left;
     }
-    for (int ib = 0; ib < in_blocks; ib++, to += P * LANES)
+    for (int ib = 0; ib < in_blocks; ib++) {
+        const int       from = ib / DEPTH * DEPTH, depth = min(DEPTH, in_blocks - from);
+        __global float *to = v + v_off + ((size_t)chunk * in_blocks + from) * 36 * block +
+                             (group * depth + ib - from) * P * LANES;
         for (int p = 0; p < count; p++) {
             const int is_whole = y0[p] >= 0 && y0[p] + 6 <= H && x0[p] >= 0 && x0[p] + 6 <= W;
             __global const float *map = x + x_off + sample[p] + ib * plane;
@@ -82,9 +85,10 @@ void conv2d_winograd_input(__global const float *x, ulong x_off, __global float 
                     d[i] = rows[i][j];
                 INPUT(o, d)
                 UNROLL for (int i = 0; i < 6; i++)
-                    vstore16(o[i], p, to + (i * 6 + j) * point);
+                    vstore16(o[i], p, to + (i * 6 + j) * depth * block);
             }
         }
+    }
 }
 
 /* u[6][DEPTH * 16][16] = row i of G w G', input blocks from .. to. */
@@ -120,7 +124,7 @@ void conv2d_winograd(__global const float *v, ulong v_off, __global const float 
     __local float u[6 * DEPTH * LANES * LANES], m[36 * TILES * LANES];
     const int    ob = (int)get_global_id(0), chunk = (int)get_global_id(1), first_tile = first + chunk * groups_each * P;
     const int    groups = min(groups_each, (tiles - first_tile + P - 1) / P);
-    const size_t point = (size_t)groups_each * in_blocks * P * LANES;
+    const size_t block = (size_t)groups_each * P * LANES;
     __global const float *wo = w + w_off + (size_t)(ob * LANES / W_LANES) * in_blocks * 9 * LANES * W_LANES +
                                ob * LANES % W_LANES;
     for (int from = 0; from < in_blocks; from += DEPTH) {
@@ -129,9 +133,9 @@ void conv2d_winograd(__global const float *v, ulong v_off, __global const float 
             const float g0 = G[i][0], g1 = G[i][1], g2 = G[i][2];
             TRANSFORM_WEIGHTS
             for (int j = 0; j < 6; j++) {
-                __global const float *vj = v + v_off + (chunk * 36 + i * 6 + j) * point;
+                __global const float *vg = v + v_off + (((size_t)chunk * in_blocks + from) * 36 +
+                                                        (i * 6 + j) * (to - from)) * block;
                 for (int g = 0; g < groups; g++) {
-                    __global const float *vg = vj + (size_t)(g * in_blocks + from) * P * LANES;
                     __local const float  *uj = u + j * DEPTH * LANES * LANES;
                     __local float        *mg = m + ((i * 6 + j) * GROUPS + g) * P * LANES;
                     float16 sum[P];

@@ -8,7 +8,7 @@ enum {
     SIDE          = 4,          /* outputs of a tile along an axis */
     POINTS        = 36,         /* products per tile and pair of channels */
     CHUNK         = 96,         /* most tiles in a chunk: its sums stay in the second-level cache */
-    DEPTH         = 8,          /* blocks of input channels that are summed at a time: transformed weights stay there, too */
+    DEPTH         = 4,          /* blocks of input channels that are summed at a time: transformed weights stay there, too */
     SCRATCH_BYTES = 12 << 20    /* transformed inputs made at a time */
 };
 
