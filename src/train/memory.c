@@ -107,7 +107,7 @@ static void split(train_job *j, int parts)
     j->pictures          = train_picture_batch(j->recipe);
 }
 
-/* Pictures are made one by one before a batch is split: no bit depends on how many are made at a time. */
+/* The segmenter's pictures are made fewer at a time until the rest fits beside: no bit depends on their number. */
 static diffad_status try_parts(train_job *j, int parts, size_t most)
 {
     int64_t unused;
