@@ -52,8 +52,9 @@ typedef struct diffad_file_tensor {
     diffad_shape         shape;
     const unsigned char *data;     /* little-endian, may be unaligned */
     int64_t              bytes;
-    const struct diffad_file *file;      /* used inside the library, where `data` are still on disk (NULL): there, from byte */
-    int64_t              at;             /* `at` on */
+    struct diffad_file  *file;     /* used inside the library, where `data` are still on disk (NULL): in this file, from byte */
+    int64_t              at;       /* `at` on; of entry number `entry` where the file is an archive */
+    int64_t              entry;
 } diffad_file_tensor;
 
 /* A file in memory, checked in full (notes of src/tensor/safetensors.c, torch_file.c and torch_state.c list every check).

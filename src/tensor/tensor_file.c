@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "tensor/safetensors.h"
 #include "tensor/torch_file.h"
+#include "tensor/zip_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,9 @@ void diffad_file_close(diffad_file *f)
     diffad_release(f->bytes);
     if (f->fd >= 0)
         diffad_sys.close(f->fd);
+    diffad_zip_close(f->archive);
+    for (int i = 0; i < 2; i++)
+        diffad_release(f->kept[i].bytes);
     diffad_release(f);
 }
 
@@ -39,6 +43,8 @@ void diffad_file_close(diffad_file *f)
 
 diffad_status diffad_file_piece(const diffad_file_tensor *t, int64_t from, void *to, int64_t bytes)
 {
+    if (!t->data && bytes && t->file->archive)
+        return diffad_torch_piece(t, from, to, bytes);
     if (!t->data)
         return bytes ? diffad_parts_read(t->file->fd, t->file->path, DIFFAD_ERR_CHECKPOINT, t->at + from, to, bytes) : DIFFAD_OK;
     memcpy(to, t->data + from, (size_t)bytes);
@@ -49,7 +55,7 @@ diffad_status diffad_file_same_bytes(const diffad_file_tensor *a, const diffad_f
 {
     unsigned char x[PIECE], y[PIECE];
     *same = a->bytes == b->bytes;
-    if (a->data && a->data == b->data)
+    if (a->data ? a->data == b->data : a->file == b->file && a->entry == b->entry && a->at == b->at)
         return DIFFAD_OK;
     for (int64_t at = 0; *same && at < a->bytes; at += PIECE) {
         const int64_t n = a->bytes - at < PIECE ? a->bytes - at : PIECE;
@@ -60,18 +66,27 @@ diffad_status diffad_file_same_bytes(const diffad_file_tensor *a, const diffad_f
     return DIFFAD_OK;
 }
 
+static diffad_status hold(diffad_file *f, diffad_file_tensor *t)
+{
+    const unsigned char *entry;
+    if (t->bytes && t->file->archive) {      /* tensors that share a storage share it here, too */
+        DIFFAD_TRY(diffad_torch_hold(t->file, t->entry, &entry));
+        t->data = entry + t->at;
+        return DIFFAD_OK;
+    }
+    unsigned char *to = diffad_arena_alloc(&f->arena, (size_t)t->bytes + 1);
+    if (!to)
+        DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "tensor \"%.80s\": no host memory for %lld bytes", t->name, (long long)t->bytes);
+    DIFFAD_TRY(diffad_file_piece(t, 0, to, t->bytes));
+    t->data = to;
+    return DIFFAD_OK;
+}
+
 diffad_status diffad_file_hold(diffad_file *f)
 {
-    for (int i = 0; i < f->count; i++) {
-        diffad_file_tensor *t = &f->tensor[i];
-        if (t->data)
-            continue;
-        unsigned char *to = diffad_arena_alloc(&f->arena, (size_t)t->bytes + 1);
-        if (!to)
-            DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "tensor \"%.80s\": no host memory for %lld bytes", t->name, (long long)t->bytes);
-        DIFFAD_TRY(diffad_file_piece(t, 0, to, t->bytes));
-        t->data = to;
-    }
+    for (int i = 0; i < f->count; i++)
+        if (!f->tensor[i].data)
+            DIFFAD_TRY(hold(f, &f->tensor[i]));
     return DIFFAD_OK;
 }
 

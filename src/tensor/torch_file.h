@@ -21,4 +21,10 @@ typedef struct diffad_torch_field {
  * and size share a storage. Atomic; the same tensors give the same bytes. */
 diffad_status diffad_torch_save(const char *path, const diffad_file_tensor *t, int count, const diffad_torch_field *fields, int n_fields);
 
+/* Of a file whose archive is open: entry number `entry`, valid until two others were asked for, or as long as the file; bytes of a
+ * tensor's data. Errors: CHECKPOINT (damaged), MEMORY. */
+diffad_status diffad_torch_entry(diffad_file *f, int64_t entry, const unsigned char **out);
+diffad_status diffad_torch_hold(diffad_file *f, int64_t entry, const unsigned char **out);
+diffad_status diffad_torch_piece(const diffad_file_tensor *t, int64_t from, void *to, int64_t bytes);
+
 #endif

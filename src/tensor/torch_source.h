@@ -17,7 +17,9 @@ struct torch_source {
     diffad_arena      scratch;       /* values of the pickle */
     int64_t           bytes;         /* of the file */
     int64_t           copied;        /* bytes of tensors that are not contiguous */
-    /* The data of a storage, which must have `bytes`; name: the tensor that asks. */
+    bool              is_on_disk;    /* storages are read when wanted */
+    int64_t           entry;         /* of the storage that was asked for last */
+    /* The data of a storage, which must have `bytes`; name: the tensor that asks. NULL: on disk, in `entry`. */
     diffad_status   (*storage)(torch_source *s, const char *name, const pickle_storage *of, int64_t bytes, const unsigned char **out);
     void             *container;     /* what it works on */
 };

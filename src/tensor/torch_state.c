@@ -88,9 +88,14 @@ static diffad_status load_tensor(torch_source *s, const char *name, const pickle
     const int64_t bytes = t->storage.count * t->storage.each;
     DIFFAD_TRY(s->storage(s, name, &t->storage, bytes, &storage));
     if (contiguous) {
-        out->data = storage + t->offset * t->storage.each;
+        out->data  = storage ? storage + t->offset * t->storage.each : NULL;
+        out->file  = s->f;
+        out->entry = s->entry;
+        out->at    = t->offset * t->storage.each;
         return DIFFAD_OK;
     }
+    if (!storage)
+        DIFFAD_TRY(diffad_torch_entry(s->f, s->entry, &storage));
     s->copied += out->bytes;
     if (s->copied / COPIES > s->bytes)
         return torch_fail_tensor(s, name, "copies of tensors that are not contiguous add up to four times the file; save them contiguous");

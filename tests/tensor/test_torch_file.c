@@ -126,6 +126,31 @@ Test(torch_file, tensors_that_are_not_wanted_are_left_out)
     diffad_file_close(f);
 }
 
+/* The published checkpoint's data stay on disk, and are the same as in memory; a damaged storage shows when it is read. */
+Test(torch_file, data_on_disk_are_the_same_as_in_memory)
+{
+    diffad_file *disk = NULL, *memory = NULL;
+    bool         is_same;
+    int          on_disk = 0;
+    cr_assert_eq(diffad_file_open_wanted(DATA "ldm.ckpt", NULL, &disk), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_assert_eq(diffad_file_open(DATA "ldm.ckpt", &memory), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_assert_eq(diffad_file_count(disk), diffad_file_count(memory));
+    for (int i = 0; i < diffad_file_count(disk); i++) {
+        const diffad_file_tensor *x = diffad_file_at(disk, i), *y = diffad_file_at(memory, i);
+        const int64_t             n = diffad_shape_count(&x->shape);
+        float                    *a = calloc((size_t)n + 1, sizeof *a), *b = calloc((size_t)n + 1, sizeof *b);
+        on_disk += !x->data;
+        cr_expect(y->data && diffad_file_to_f32(x, a, n) == DIFFAD_OK && diffad_file_to_f32(y, b, n) == DIFFAD_OK, "%s", x->name);
+        cr_expect_arr_eq(a, b, (size_t)n * sizeof *a, "%s", x->name);
+        cr_expect(diffad_file_same_bytes(x, y, &is_same) == DIFFAD_OK && is_same, "%s", x->name);
+        free(a);
+        free(b);
+    }
+    cr_expect_gt(on_disk, 100, "%d tensors on disk", on_disk);
+    diffad_file_close(disk);
+    diffad_file_close(memory);
+}
+
 Test(torch_file, the_older_container_is_refused_where_it_is_cut)
 {
     FILE         *in = fopen(DATA "odd/odd_legacy.pth", "rb");
