@@ -17,7 +17,8 @@ bool time_case_counts(const diffad_op *op, const diffad_op_case *c) {
 static diffad_status build(time_case *t, const char *way) {
   diffad_val in[DIFFAD_MAX_IN];
   char name[16], forced[128];
-  const bool is_blocked = diffad_device_caps(t->dev)->block > 1 && t->op != &diffad_op_reorder;
+  const int block = (int)diffad_device_caps(t->dev)->block;
+  const bool is_blocked = block > 1 && t->op != &diffad_op_reorder;
   DIFFAD_TRY(diffad_graph_create(&t->g));
   for (int i = 0; i < t->op->n_in; i++) {
     in[i] = diffad_none();
@@ -32,7 +33,7 @@ static diffad_status build(time_case *t, const char *way) {
     } else {
       in[i] = diffad_input(t->g, name, type, shape);
     }
-    if (is_blocked && diffad_in_mask(t->op, t->op->maps_in, i) && shape.rank == 4)
+    if (is_blocked && diffad_in_mask(t->op, t->op->maps_in, i) && shape.rank == 4 && shape.side[1] >= block)
       in[i] = diffad_reorder(t->g, in[i]);
   }
   const diffad_val y = diffad_apply(t->g, t->op, t->c->attr, t->op->n_in, in);

@@ -23,8 +23,8 @@ typedef struct time_case {
     diffad_cost           cost;
 } time_case;
 
-/* Maps lie in channel blocks where the device wants them so, as inside networks; a way that takes them plain gets copies, which
- * do not count. Must be closed even when it fails. Errors: UNSUPPORTED or USAGE (the way does not fit), MEMORY, DEVICE. */
+/* Maps that fill a channel block lie in blocks where the device wants them so, as inside networks; a way that takes them plain
+ * gets copies, which do not count. Must be closed even when it fails. Errors: UNSUPPORTED or USAGE (the way does not fit), MEMORY, DEVICE. */
 diffad_status time_case_open(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, const char *way, time_case *t);
 /* One run on fresh inputs; *us: the op's own launches by the driver's clock, which needs DIFFAD_PROFILE=1 when the device was
  * opened. 0: the driver gives no times of these launches. The first run builds. */
