@@ -19,7 +19,7 @@
 #define V_STEP  (DV * WORDS + 8)                  /* words between steps of v: 8 more keep them in banks of their own */
 #define LOG2E   1.4426950408889634f
 
-#if UNIT == 1
+#if !PLAIN
 static inline float neighbour(float v, int mask)
 {
     float other;
@@ -45,7 +45,7 @@ void attention_matrix(__global const float *qkv, ulong qkv_off, __global float *
 {
     __local uint2 side_q[STEPS][ROWS * WORDS / 2], side_k[STEPS][KEYS * WORDS / 2];      /* [row or key][B_AT(word)] */
     __local uint2 side_v[4 * V_STEP / 2];                                  /* [step][channel][B_AT(word)] */
-#if UNIT == 0
+#if PLAIN
     __local uint  weights[ROWS * 4 * WORDS];                               /* [row][step][word] */
     __local float lane[WG];
 #endif
@@ -78,7 +78,7 @@ void attention_matrix(__global const float *qkv, ulong qkv_off, __global float *
             }
             barrier(CLK_LOCAL_MEM_FENCE);
             UNROLL for (int step = 0; step < STEPS; step++) {
-#if UNIT == 1
+#if !PLAIN
                 const uint2 upper = side_q[step][(team * 16 + g) * 4 + t], lower = side_q[step][(team * 16 + g + 8) * 4 + t];
                 const uint4 a = (uint4)(upper.x, lower.x, upper.y, lower.y);
                 UNROLL for (int j = 0; j < TILES_K; j++)
@@ -122,7 +122,7 @@ void attention_matrix(__global const float *qkv, ulong qkv_off, __global float *
             const int   within = WORD_TERMS == 2 ? B_AT(w % WORDS) : w % WORDS;      /* tf32: t, t + 4 are keys 2t, 2t + 1 */
             ((__local uint *)side_v)[w / WORDS * V_STEP + c * WORDS + within] = pack_word(lo, hi);
         }
-#if UNIT == 0
+#if PLAIN
         for (int j = 0; j < TILES_K; j++)
             for (int h = 0; h < 2; h++) {
                 __local uint *to = weights + (team * 16 + g + h * 8) * (4 * WORDS);
@@ -136,7 +136,7 @@ void attention_matrix(__global const float *qkv, ulong qkv_off, __global float *
 #endif
         barrier(CLK_LOCAL_MEM_FENCE);
         UNROLL for (int step = 0; step < 4; step++) {
-#if UNIT == 1
+#if !PLAIN
 #if TYPE == 1
             const uint4 a = (uint4)(pack_word(s[step][0], 0.0f), pack_word(s[step][2], 0.0f), pack_word(s[step][1], 0.0f),
                                     pack_word(s[step][3], 0.0f));

@@ -2,7 +2,7 @@
  * rows of the product are output channels, columns are a window of PH x PW outputs of one sample, terms are input channels and
  * taps. A stage is SUB blocks of WORDS words of channels: the inputs that the window's taps reach are rounded and laid into
  * local memory once, [block][pixel][B_AT(word)], and serve all taps. Weights come packed (conv2d_pack_words.cl), straight
- * to registers. A work-group is WM x WN teams of 32 items, a team has MT x NT tiles of 16 channels x 8 pixels. The next
+ * to registers. A work-group is WM x WN teams of items, a team has MT x NT tiles of 16 channels x TILE_N pixels. The next
  * stage is fetched to registers while the present one is used. Slice z takes `each` stages from z each on; with several
  * slices y is their partial sums [N][slices][out_c][YH][YW]. */
 #include "common/matrix.cl"
@@ -33,38 +33,40 @@
 #define HALVES (SUB * HALO * 2)                    /* an item fetches 4 words of a pixel at a time */
 #define ROUNDS ((HALVES + WG - 1) / WG)
 #define TERMS  (4 * WORD_TERMS)
+#define LOADS_AHEAD (UNIT <= 4)                    /* others hold `a` many times over: no registers are left */
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) UNIT_ATTRIBUTES
 void conv2d_matrix(__global const float *x, ulong x_off, __global const uint *w, ulong w_off, __global const float *bias,
                    ulong b_off, __global float *y, ulong y_off, int in_c, int H, int W, int out_c, int YH, int YW, int rows,
                    int cols, int row0, int col0, int out_stride, int top, int left, int stages, int each, int tiles,
                    int has_bias)
 {
     __local uint4 slab[2][HALVES];
-    const int item = (int)get_local_id(0), team = item / ITEMS_MMA, l = item % ITEMS_MMA, g = l / 4, t = l % 4;
+    UNIT_LOCALS
+    const int item = (int)get_local_id(0), team = item / ITEMS_MMA, l = item % ITEMS_MMA;
     const int across = (cols + PW - 1) / PW, down = (rows + PH - 1) / PH, window = (int)get_group_id(0);
     const int n = window / (across * down), r0 = window / across % down * PH, c0 = window % across * PW;
     const int slice = (int)get_group_id(2), first = slice * each, last = min(first + each, stages);
-    const int tile0 = (int)get_group_id(1) * (TM / 16) + team / WN * MT, column0 = team % WN * NT * 8;
+    const int tile0 = (int)get_group_id(1) * (TM / 16) + team / WN * MT, column0 = team % WN * NT * TILE_N;
     __global const float *xn = x + x_off + (size_t)n * in_c * H * W;
     __global const uint  *panel = w + w_off + (size_t)first * SUB * TAPS * tiles * (16 * WORDS) + (size_t)tile0 * (16 * WORDS);
     int   from[ROUNDS];          /* where a pixel lies in its map; below 0: outside */
-    float next[ROUNDS][TERMS], c[MT][NT][4];
+    float next[ROUNDS][TERMS], c[MT][NT][C_COUNT];
     UNROLL for (int i = 0; i < ROUNDS; i++) {
         const int p = (item + i * WG) % HALO, iy = r0 * STRIDE - top + p / HALO_W, ix = c0 * STRIDE - left + p % HALO_W;
         from[i] = item + i * WG < HALVES && iy >= 0 && iy < H && ix >= 0 && ix < W ? iy * W + ix : -1;
     }
     UNROLL for (int i = 0; i < MT; i++)
         UNROLL for (int j = 0; j < NT; j++)
-            UNROLL for (int k = 0; k < 4; k++)
+            UNROLL for (int k = 0; k < C_COUNT; k++)
                 c[i][j][k] = 0.0f;
-    /* Words of half h, in the order they lie: 2h, 2h + 4, 2h + 1, 2h + 5. */
+    /* Words of half h, in the order they lie. */
 #define FETCH(stage)                                                                                          \
     UNROLL for (int i = 0; i < ROUNDS; i++) {                                                                 \
-        const int h = (item + i * WG) / HALO, channel = ((stage) * SUB + h / 2) * WORDS * WORD_TERMS + h % 2 * 2 * WORD_TERMS; \
+        const int h = (item + i * WG) / HALO, channel = ((stage) * SUB + h / 2) * WORDS * WORD_TERMS + WORD_AT(h % 2 * 4) * WORD_TERMS; \
         __global const float *at = xn + (from[i] < 0 ? 0 : (size_t)channel * H * W + from[i]);               \
         UNROLL for (int k = 0; k < TERMS; k++) {                                                              \
-            const int step = (k / WORD_TERMS / 2 + k / WORD_TERMS % 2 * 4) * WORD_TERMS + k % WORD_TERMS;      \
+            const int step = WORD_AT(k / WORD_TERMS) * WORD_TERMS + k % WORD_TERMS;      \
             next[i][k] = from[i] >= 0 && channel + step < in_c ? at[(size_t)step * H * W] : 0.0f;             \
         }                                                                                                     \
     }
@@ -86,59 +88,55 @@ void conv2d_matrix(__global const float *x, ulong x_off, __global const uint *w,
         if (stage + 1 < last) {
             FETCH(stage + 1)
         }
-#if UNIT == 1
         int pixel[NT];
         UNROLL for (int j = 0; j < NT; j++) {
-            const int q = column0 + j * 8 + g;
-            pixel[j] = (q / PW * STRIDE * HALO_W + q % PW * STRIDE) * 4 + t;
+            const int q = column0 + j * TILE_N + B_COL(l);
+            pixel[j] = (q / PW * STRIDE * HALO_W + q % PW * STRIDE) * WORDS;
         }
-        uint4 a[MT];
+        UNIT_A a[MT];
+#if LOADS_AHEAD
         UNROLL for (int i = 0; i < MT; i++)
-            a[i] = vload4(i * 32 + l, panel);
+            a[i] = LOAD_A(panel + i * (16 * WORDS), l);
+#endif
         ROLLED(unroll 1) for (int k = 0; k < SUB * TAPS; k++) {      /* unrolled it fills all registers */
-            const int shift = (k / TAPS * HALO + k % TAPS / TAPS_X * DILATION * HALO_W + k % TAPS_X * DILATION) * 4;
-            uint4 after[MT];
-            uint2 b[NT];
+            const int shift = (k / TAPS * HALO + k % TAPS / TAPS_X * DILATION * HALO_W + k % TAPS_X * DILATION) * WORDS;
+            UNIT_B b[NT];
+#if LOADS_AHEAD
+            UNIT_A after[MT];
             panel += (size_t)tiles * (16 * WORDS);
             if (k + 1 < SUB * TAPS) {
                 UNROLL for (int i = 0; i < MT; i++)
-                    after[i] = vload4(i * 32 + l, panel);
+                    after[i] = LOAD_A(panel + i * (16 * WORDS), l);
             }
+#else
+            UNROLL for (int i = 0; i < MT; i++)
+                a[i] = LOAD_A(panel + i * (16 * WORDS), l);
+            panel += (size_t)tiles * (16 * WORDS);
+#endif
             UNROLL for (int j = 0; j < NT; j++)
-                b[j] = ((__local const uint2 *)slab[side])[pixel[j] + shift];
+                b[j] = LOAD_B((__local const uint *)slab[side] + pixel[j] + shift, l);
             UNROLL for (int i = 0; i < MT; i++)
                 UNROLL for (int j = 0; j < NT; j++)
-                    mma(c[i][j], a[i], b[j]);
+                    MMA(c[i][j], a[i], b[j])
+#if LOADS_AHEAD
             UNROLL for (int i = 0; i < MT; i++)
                 a[i] = after[i];
-        }
-#else
-        for (int k = 0; k < SUB * TAPS; k++, panel += (size_t)tiles * (16 * WORDS)) {
-            const int shift = k / TAPS * HALO + k % TAPS / TAPS_X * DILATION * HALO_W + k % TAPS_X * DILATION;
-            for (int e = 0; e < MT * NT * 4; e++) {
-                const int i = e / 4 / NT, j = e / 4 % NT, q = column0 + j * 8 + 2 * t + e % 2, r = g + e % 4 / 2 * 8;
-                const int pixel = q / PW * STRIDE * HALO_W + q % PW * STRIDE + shift;
-                for (int v = 0; v < WORDS; v++)
-                    c[i][j][e % 4] += word_product(panel[i * (16 * WORDS) + A_AT(r, v)],
-                                                   ((__local const uint *)slab[side])[pixel * WORDS + B_AT(v)]);
-            }
-        }
 #endif
+        }
         if (stage + 1 < last) {
             STORE(1 - side)
         }
         barrier(CLK_LOCAL_MEM_FENCE);
     }
     UNROLL for (int j = 0; j < NT; j++)
-        UNROLL for (int k = 0; k < 2; k++) {
-            const int q = column0 + j * 8 + 2 * t + k, row = r0 + q / PW, col = c0 + q % PW;
+        UNROLL for (int e = 0; e < C_COUNT; e++) {
+            const int q = column0 + j * TILE_N + C_COL(l, e), row = r0 + q / PW, col = c0 + q % PW;
             __global float *to = y + y_off + ((size_t)n * get_num_groups(2) + slice) * out_c * YH * YW +
                                  (size_t)(row * out_stride + row0) * YW + col * out_stride + col0;
-            UNROLL for (int i = 0; i < MT; i++)
-                UNROLL for (int half_of = 0; half_of < 2; half_of++) {
-                    const int m = (tile0 + i) * 16 + g + half_of * 8;
-                    if (row < rows && col < cols && m < out_c)
-                        to[(size_t)m * YH * YW] = c[i][j][half_of * 2 + k] + (has_bias ? bias[b_off + m] : 0.0f);
-                }
+            UNROLL for (int i = 0; i < MT; i++) {
+                const int m = (tile0 + i) * 16 + C_ROW(l, e);
+                if (row < rows && col < cols && m < out_c)
+                    to[(size_t)m * YH * YW] = c[i][j][e] + (has_bias ? bias[b_off + m] : 0.0f);
+            }
         }
 }

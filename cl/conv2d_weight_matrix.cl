@@ -9,24 +9,25 @@
 #define NT 4
 #endif
 #define TM     (WM * MT * 16)
-#define TN     (WN * NT * 8)
+#define TN     (WN * NT * TILE_N)
 #define STEP   (WORDS * WORD_TERMS)      /* terms of a step */
 #define APART  (WG / WORDS)              /* rows or columns between those that an item fetches */
 #define MINE_A (TM / APART)
 #define MINE_B (TN / APART)
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) UNIT_ATTRIBUTES
 void conv2d_weight_matrix(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off, __global float *part,
                           ulong part_off, int I, int H, int W, int O, int OH, int OW, int taps_y, int taps_x, int stride,
                           int dilation, int top, int left, int columns, int terms, int run)
 {
     __local uint4 slab_a[2][TM * WORDS / 4];
-    __local uint2 slab_b[2][TN * WORDS / 2];
-    const int item = (int)get_local_id(0), team = item / ITEMS_MMA, l = item % ITEMS_MMA, g = l / 4, t = l % 4, map = OH * OW;
+    __local uint4 slab_b[2][TN * WORDS / 4];
+    UNIT_LOCALS
+    const int item = (int)get_local_id(0), team = item / ITEMS_MMA, l = item % ITEMS_MMA, map = OH * OW;
     const int m0 = (int)get_group_id(1) * TM, t0 = (int)get_group_id(0) * TN, word = item % WORDS, mine = item / WORDS;
     const int first = (int)get_group_id(2) * run, last = min(first + run, terms);
     int   start[MINE_B], dy0[MINE_B], dx0[MINE_B];
-    float next_a[MINE_A][WORD_TERMS], next_b[MINE_B][WORD_TERMS], c[MT][NT][4];
+    float next_a[MINE_A][WORD_TERMS], next_b[MINE_B][WORD_TERMS], c[MT][NT][C_COUNT];
     UNROLL for (int i = 0; i < MINE_B; i++) {
         const int column = t0 + mine + i * APART;
         start[i] = column / (taps_y * taps_x) * H * W;
@@ -35,7 +36,7 @@ void conv2d_weight_matrix(__global const float *x, ulong x_off, __global const f
     }
     UNROLL for (int i = 0; i < MT; i++)
         UNROLL for (int j = 0; j < NT; j++)
-            UNROLL for (int k = 0; k < 4; k++)
+            UNROLL for (int k = 0; k < C_COUNT; k++)
                 c[i][j][k] = 0.0f;
 #define FETCH(k0)                                                                                             \
     UNROLL for (int h = 0; h < WORD_TERMS; h++) {                                                             \
@@ -70,23 +71,14 @@ void conv2d_weight_matrix(__global const float *x, ulong x_off, __global const f
         if (k0 + STEP < last) {
             FETCH(k0 + STEP)
         }
-#if UNIT == 1
-        uint2 b[NT];
+        UNIT_B b[NT];
         UNROLL for (int j = 0; j < NT; j++)
-            b[j] = slab_b[side][(team % WN * NT + j) * 32 + l];
+            b[j] = LOAD_B((__local const uint *)slab_b[side] + ((team % WN * NT + j) * TILE_N + B_COL(l)) * WORDS, l);
         UNROLL for (int i = 0; i < MT; i++) {
-            const uint4 a = slab_a[side][(team / WN * MT + i) * 32 + l];
+            const UNIT_A a = LOAD_A((__local const uint *)slab_a[side] + (team / WN * MT + i) * (16 * WORDS), l);
             UNROLL for (int j = 0; j < NT; j++)
-                mma(c[i][j], a, b[j]);
+                MMA(c[i][j], a, b[j])
         }
-#else
-        for (int e = 0; e < MT * NT * 4; e++) {
-            const int i = e / 4 / NT, j = e / 4 % NT, column = (team % WN * NT + j) * 8 + 2 * t + e % 2, r = g + e % 4 / 2 * 8;
-            for (int v = 0; v < WORDS; v++)
-                c[i][j][e % 4] += word_product(((__local const uint *)slab_a[side])[(team / WN * MT + i) * (16 * WORDS) + A_AT(r, v)],
-                                               ((__local const uint *)slab_b[side])[column * WORDS + B_AT(v)]);
-        }
-#endif
         if (k0 + STEP < last) {
             STORE(1 - side)
         }
@@ -95,9 +87,9 @@ void conv2d_weight_matrix(__global const float *x, ulong x_off, __global const f
     __global float *to = part + part_off + (size_t)get_group_id(2) * O * columns;
     UNROLL for (int i = 0; i < MT; i++)
         UNROLL for (int j = 0; j < NT; j++)
-            UNROLL for (int k = 0; k < 4; k++) {
-                const int m = m0 + (team / WN * MT + i) * 16 + g + k / 2 * 8, column = t0 + (team % WN * NT + j) * 8 + 2 * t + k % 2;
+            UNROLL for (int e = 0; e < C_COUNT; e++) {
+                const int m = m0 + (team / WN * MT + i) * 16 + C_ROW(l, e), column = t0 + (team % WN * NT + j) * TILE_N + C_COL(l, e);
                 if (m < O && column < columns)
-                    to[(size_t)m * columns + column] = c[i][j][k];
+                    to[(size_t)m * columns + column] = c[i][j][e];
             }
 }

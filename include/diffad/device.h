@@ -25,9 +25,12 @@ typedef enum diffad_device_kind { DIFFAD_DEVICE_CPU, DIFFAD_DEVICE_INTEGRATED, D
  * sums in float32. Tensors, weights and every other op stay float32. */
 typedef enum diffad_precision { DIFFAD_PRECISION_F32, DIFFAD_PRECISION_TF32, DIFFAD_PRECISION_BF16, DIFFAD_PRECISION_F16 } diffad_precision;
 
-/* Units for products of small matrices, and how kernels reach them. PLAIN computes the same products without such a unit, for
- * tests (DIFFAD_CAPS "matrix=1"). NVIDIA: mma.sync of compute capability 8.0 and later. */
-typedef enum diffad_matrix { DIFFAD_MATRIX_NONE, DIFFAD_MATRIX_PLAIN, DIFFAD_MATRIX_NVIDIA } diffad_matrix;
+/* Units for products of small matrices, as kernels reach them (cl/common/matrix.cl): NVIDIA's mma.sync by compute capability,
+ * AMD's MFMA (CDNA) and WMMA (RDNA 3), Intel's matrix_mad by size of its sub-groups. */
+typedef enum diffad_matrix {
+    DIFFAD_MATRIX_NONE, DIFFAD_MATRIX_NVIDIA_80, DIFFAD_MATRIX_NVIDIA_75, DIFFAD_MATRIX_NVIDIA_70, DIFFAD_MATRIX_AMD_MFMA,
+    DIFFAD_MATRIX_AMD_WMMA, DIFFAD_MATRIX_INTEL_16, DIFFAD_MATRIX_INTEL_8, DIFFAD_MATRICES
+} diffad_matrix;
 
 /* What a device can do: as it says of itself, as probed, or as masked by DIFFAD_CAPS
  * ("local_mem=16384,max_wg=64,max_alloc=134217728,block=1,fp16=0,..."). */
@@ -48,6 +51,7 @@ typedef struct diffad_caps {
     bool     has_fp16, has_fp64, has_subgroups;
     bool     local_mem_is_cheap;  /* on a CPU local memory is ordinary memory */
     diffad_matrix    matrix;
+    bool     matrix_is_plain;     /* the unit's layout is computed without the unit, for tests: DIFFAD_CAPS "matrix=1" and on */
     diffad_precision precision;   /* asked for with diffad_device_set_precision; F32 at first */
 } diffad_caps;
 
@@ -71,6 +75,8 @@ DIFFAD_API diffad_status diffad_device_set_precision(diffad_device *dev, diffad_
 DIFFAD_API const char   *diffad_precision_name(diffad_precision precision);      /* "f32", "tf32", "bf16", "f16" */
 /* False: no precision of that name. */
 DIFFAD_API bool          diffad_precision_named(const char *name, diffad_precision *out);
+/* Whether a device's unit takes operands of a precision; F32: always. */
+DIFFAD_API bool          diffad_precision_fits(const diffad_caps *caps, diffad_precision precision);
 
 /* Bytes of device memory held now, and the most held at once. */
 DIFFAD_API size_t diffad_device_bytes(const diffad_device *dev);

@@ -30,14 +30,15 @@ static diffad_status set_one(const char *name, int64_t v, diffad_caps *caps)
         caps->has_subgroups = caps->has_subgroups && v;
     else if (strcmp(name, "cpu") == 0)
         caps->local_mem_is_cheap = v != 0;
-    else if (strcmp(name, "matrix") == 0 && (v == 0 || v == 1))
-        caps->matrix = v ? DIFFAD_MATRIX_PLAIN : DIFFAD_MATRIX_NONE;
-    else if (strcmp(name, "block") == 0 && (v == 1 || v == 4 || v == 8 || v == 16))
+    else if (strcmp(name, "matrix") == 0 && v >= 0 && v < DIFFAD_MATRICES) {
+        caps->matrix          = (diffad_matrix)v;
+        caps->matrix_is_plain = v > 0;
+    } else if (strcmp(name, "block") == 0 && (v == 1 || v == 4 || v == 8 || v == 16))
         caps->block = (uint32_t)v;
     else
         DIFFAD_FAIL(DIFFAD_ERR_USAGE,
                     "DIFFAD_CAPS: \"%s=%lld\" is not a mask; known: local_mem, max_alloc, global_mem, max_wg, "
-                    "fp16, fp64, subgroups, cpu, matrix (0, 1: computed without the unit), block (1, 4, 8, 16)",
+                    "fp16, fp64, subgroups, cpu, matrix (0; 1 to 7: a unit's layout, computed without it), block (1, 4, 8, 16)",
                     name, (long long)v);
     return DIFFAD_OK;
 }

@@ -214,10 +214,21 @@ bool diffad_precision_named(const char *name, diffad_precision *out)
     return false;
 }
 
+bool diffad_precision_fits(const diffad_caps *caps, diffad_precision precision)
+{
+    enum { TF32 = 1 << DIFFAD_PRECISION_TF32, BF16 = 1 << DIFFAD_PRECISION_BF16, F16 = 1 << DIFFAD_PRECISION_F16 };
+    static const int takes[DIFFAD_MATRICES] = {
+        [DIFFAD_MATRIX_NVIDIA_80] = TF32 | BF16 | F16, [DIFFAD_MATRIX_NVIDIA_75] = F16,      [DIFFAD_MATRIX_NVIDIA_70] = F16,
+        [DIFFAD_MATRIX_AMD_MFMA] = BF16 | F16,         [DIFFAD_MATRIX_AMD_WMMA] = BF16 | F16, [DIFFAD_MATRIX_INTEL_16] = BF16 | F16,
+        [DIFFAD_MATRIX_INTEL_8] = BF16 | F16,
+    };
+    return precision == DIFFAD_PRECISION_F32 || (takes[caps->matrix] >> precision & 1);
+}
+
 diffad_status diffad_device_set_precision(diffad_device *dev, diffad_precision precision)
 {
-    if (precision != DIFFAD_PRECISION_F32 && dev->caps.matrix == DIFFAD_MATRIX_NONE)
-        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "precision %s: %s has no matrix unit that this build knows: use f32",
+    if (!diffad_precision_fits(&dev->caps, precision))
+        DIFFAD_FAIL(DIFFAD_ERR_UNSUPPORTED, "precision %s: %s has no matrix unit for it that this build knows: use f32",
                     diffad_precision_name(precision), dev->caps.name);
     dev->caps.precision = precision;
     return DIFFAD_OK;

@@ -60,13 +60,48 @@ static uint32_t block_of(const diffad_caps *c)
     return c->kind == DIFFAD_DEVICE_CPU ? 16 : 1;
 }
 
-/* cl_nv_device_attribute_query: the major number of the compute capability. */
-static diffad_matrix matrix_of(cl_device_id d, const char *extensions)
+static bool starts_with(const char *s, const char *start) { return strncmp(s, start, strlen(start)) == 0; }
+
+/* cl_nv_device_attribute_query: the compute capability. */
+static diffad_matrix nvidia_matrix(cl_device_id d)
 {
-    enum { COMPUTE_CAPABILITY_MAJOR_NV = 0x4000, AMPERE = 8 };
-    if (strstr(extensions, "cl_nv_device_attribute_query") && device_number(d, COMPUTE_CAPABILITY_MAJOR_NV) >= AMPERE)
-        return DIFFAD_MATRIX_NVIDIA;
-    return DIFFAD_MATRIX_NONE;
+    enum { COMPUTE_CAPABILITY_MAJOR_NV = 0x4000, COMPUTE_CAPABILITY_MINOR_NV = 0x4001 };
+    const uint64_t capability = device_number(d, COMPUTE_CAPABILITY_MAJOR_NV) * 10 + device_number(d, COMPUTE_CAPABILITY_MINOR_NV);
+    return capability >= 80   ? DIFFAD_MATRIX_NVIDIA_80
+           : capability >= 75 ? DIFFAD_MATRIX_NVIDIA_75
+           : capability >= 70 ? DIFFAD_MATRIX_NVIDIA_70
+                              : DIFFAD_MATRIX_NONE;
+}
+
+/* AMD's own driver names a device by its instruction set: "gfx90a:sramecc+:xnack-". */
+static diffad_matrix amd_matrix(const char *name)
+{
+    static const char *const cdna[] = { "gfx908", "gfx90a", "gfx94", "gfx950" };
+    for (size_t i = 0; i < sizeof cdna / sizeof cdna[0]; i++)
+        if (starts_with(name, cdna[i]))
+            return DIFFAD_MATRIX_AMD_MFMA;
+    return starts_with(name, "gfx11") ? DIFFAD_MATRIX_AMD_WMMA : DIFFAD_MATRIX_NONE;
+}
+
+/* The smallest sub-group decides which functions cl_intel_subgroup_matrix_multiply_accumulate has. */
+static diffad_matrix intel_matrix(cl_device_id d)
+{
+    enum { SUB_GROUP_SIZES_INTEL = 0x4108 };
+    size_t sizes[16] = { 0 }, n = 0, least = 0;
+    if (diffad_cl.GetDeviceInfo(d, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &n) != CL_SUCCESS)
+        return DIFFAD_MATRIX_NONE;
+    for (size_t i = 0; i < n / sizeof *sizes; i++)
+        least = !least || sizes[i] < least ? sizes[i] : least;
+    return least == 8 ? DIFFAD_MATRIX_INTEL_8 : least == 16 ? DIFFAD_MATRIX_INTEL_16 : DIFFAD_MATRIX_NONE;
+}
+
+static diffad_matrix matrix_of(cl_device_id d, const diffad_caps *c, const char *extensions)
+{
+    if (strstr(extensions, "cl_nv_device_attribute_query"))
+        return nvidia_matrix(d);
+    if (strstr(extensions, "cl_intel_subgroup_matrix_multiply_accumulate"))
+        return intel_matrix(d);
+    return starts_with(c->platform, "AMD Accelerated Parallel Processing") ? amd_matrix(c->name) : DIFFAD_MATRIX_NONE;
 }
 
 static void read_caps(cl_platform_id p, cl_device_id d, int pi, int di, diffad_caps *c)
@@ -102,7 +137,7 @@ static void read_caps(cl_platform_id p, cl_device_id d, int pi, int di, diffad_c
     c->local_mem_is_cheap = c->kind == DIFFAD_DEVICE_CPU;
     c->plan_units    = c->kind == DIFFAD_DEVICE_CPU ? 8 : c->compute_units ? c->compute_units : 1;
     c->block         = block_of(c);
-    c->matrix        = matrix_of(d, extensions);
+    c->matrix        = matrix_of(d, c, extensions);
     diffad_quirks_apply(c);
 }
 

@@ -106,7 +106,8 @@ enum { MATRIX_ITEMS = 128, MATRIX_ROWS = 64, MATRIX_WORDS = 32, MATRIX_STEPS = 4
 static bool matrix_fits(const diffad_node *n, const diffad_caps *caps)
 {
     (void)n;
-    return caps->matrix != DIFFAD_MATRIX_NONE && caps->max_group >= MATRIX_ITEMS && caps->local_mem >= 47 << 10;
+    const bool has_layout = caps->matrix == DIFFAD_MATRIX_NVIDIA_80 || caps->matrix == DIFFAD_MATRIX_NVIDIA_75;
+    return has_layout && caps->max_group >= MATRIX_ITEMS && caps->local_mem >= 47 << 10;
 }
 
 static diffad_status matrix_fwd(diffad_emit *e, const diffad_node *n, diffad_precision precision)
@@ -118,11 +119,12 @@ static diffad_status matrix_fwd(diffad_emit *e, const diffad_node *n, diffad_pre
     diffad_launch l = diffad_launch_make("attention_matrix", "attention_matrix", 1, MATRIX_ITEMS);
     diffad_launch_items(&l, diffad_ceil_div(s.t, MATRIX_ROWS) * MATRIX_ITEMS, s.heads * diffad_ceil_div(s.d, dv), s.n);
     diffad_launch_def(&l, "TYPE", precision);
-    diffad_launch_def(&l, "UNIT", e->caps->matrix == DIFFAD_MATRIX_NVIDIA);
+    diffad_launch_def(&l, "UNIT", e->caps->matrix);
+    diffad_launch_def(&l, "PLAIN", e->caps->matrix_is_plain);
     diffad_launch_def(&l, "D", s.d);
     diffad_launch_def(&l, "DV", dv);
     diffad_launch_def(&l, "STEPS", steps);
-    diffad_launch_local(&l, 4 * (own + (e->caps->matrix == DIFFAD_MATRIX_PLAIN ? MATRIX_ROWS * MATRIX_WORDS + MATRIX_ITEMS : 0)));
+    diffad_launch_local(&l, 4 * (own + (e->caps->matrix_is_plain ? MATRIX_ROWS * MATRIX_WORDS + MATRIX_ITEMS : 0)));
     diffad_emit_in(&l, e, 0);
     diffad_emit_out(&l, e, 0);
     diffad_emit_out(&l, e, 1);

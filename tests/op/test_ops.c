@@ -87,17 +87,28 @@ static diffad_device *open_matrix(const char *caps)
     return dev;
 }
 
-static void allow(diffad_precision precision)
+/* `unit`: whose layout (diffad_matrix). */
+static void allow(diffad_matrix unit, diffad_precision precision)
 {
-    diffad_device *dev = open_matrix("matrix=1,block=1");
+    char caps[32];
+    snprintf(caps, sizeof caps, "matrix=%d,block=1", (int)unit);
+    diffad_device *dev = open_matrix(caps);
     cr_expect_eq(diffad_precision_allow(dev, precision), DIFFAD_OK, "%s", diffad_error_detail());
     cr_expect_eq(diffad_device_caps(dev)->precision, precision);
     diffad_device_close(dev);
 }
 
-Test(ops, tf32_agrees_at_its_first_use) { allow(DIFFAD_PRECISION_TF32); }
-Test(ops, bf16_agrees_at_its_first_use) { allow(DIFFAD_PRECISION_BF16); }
-Test(ops, f16_agrees_at_its_first_use) { allow(DIFFAD_PRECISION_F16); }
+Test(ops, tf32_agrees_at_its_first_use) { allow(DIFFAD_MATRIX_NVIDIA_80, DIFFAD_PRECISION_TF32); }
+Test(ops, bf16_agrees_at_its_first_use) { allow(DIFFAD_MATRIX_NVIDIA_80, DIFFAD_PRECISION_BF16); }
+Test(ops, f16_agrees_at_its_first_use) { allow(DIFFAD_MATRIX_NVIDIA_80, DIFFAD_PRECISION_F16); }
+
+/* One precision proves a layout. */
+Test(ops, the_layout_of_nvidias_unit_of_7_5_agrees) { allow(DIFFAD_MATRIX_NVIDIA_75, DIFFAD_PRECISION_F16); }
+Test(ops, the_layout_of_nvidias_unit_of_7_0_agrees) { allow(DIFFAD_MATRIX_NVIDIA_70, DIFFAD_PRECISION_F16); }
+Test(ops, the_layout_of_amds_mfma_agrees) { allow(DIFFAD_MATRIX_AMD_MFMA, DIFFAD_PRECISION_BF16); }
+Test(ops, the_layout_of_amds_wmma_agrees) { allow(DIFFAD_MATRIX_AMD_WMMA, DIFFAD_PRECISION_BF16); }
+Test(ops, the_layout_of_intels_unit_with_sub_groups_of_16_agrees) { allow(DIFFAD_MATRIX_INTEL_16, DIFFAD_PRECISION_BF16); }
+Test(ops, the_layout_of_intels_unit_with_sub_groups_of_8_agrees) { allow(DIFFAD_MATRIX_INTEL_8, DIFFAD_PRECISION_BF16); }
 
 Test(ops, a_matrix_unit_that_computes_something_else_is_refused)
 {

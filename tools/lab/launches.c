@@ -25,14 +25,20 @@
 typedef struct lab_set { const char *name; uint32_t units; uint64_t local, group; diffad_matrix matrix; bool is_cpu; } lab_set;
 
 static const lab_set sets[] = {
-    { "v100", 80, 48 << 10, 1024, DIFFAD_MATRIX_NONE, false },     { "a100", 108, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA, false },
-    { "h100", 132, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA, false },  { "mi50", 60, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
-    { "mi210", 104, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },    { "rx6800xt", 36, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
-    { "rx7900xtx", 48, 64 << 10, 256, DIFFAD_MATRIX_NONE, false }, { "hd530", 24, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
-    { "iris_xe", 96, 64 << 10, 512, DIFFAD_MATRIX_NONE, false },   { "a770", 512, 64 << 10, 1024, DIFFAD_MATRIX_NONE, false },
-    { "max1550", 1024, 128 << 10, 1024, DIFFAD_MATRIX_NONE, false },
-    /* the least that every device has; and a CPU, with the plain twin of matrix units */
-    { "portable", 16, 16 << 10, 64, DIFFAD_MATRIX_NONE, false },   { "cpu", 8, 256 << 10, 4096, DIFFAD_MATRIX_PLAIN, true },
+    { "v100", 80, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_70, false },
+    { "a100", 108, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false },
+    { "h100", 132, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false },
+    { "mi50", 60, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
+    { "mi210", 104, 64 << 10, 256, DIFFAD_MATRIX_AMD_MFMA, false },
+    { "rx6800xt", 36, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
+    { "rx7900xtx", 48, 64 << 10, 256, DIFFAD_MATRIX_AMD_WMMA, false },
+    { "hd530", 24, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
+    { "iris_xe", 96, 64 << 10, 512, DIFFAD_MATRIX_NONE, false },
+    { "a770", 512, 64 << 10, 1024, DIFFAD_MATRIX_INTEL_8, false },
+    { "max1550", 1024, 128 << 10, 1024, DIFFAD_MATRIX_INTEL_16, false },
+    /* the least that every device has; and a CPU, with a unit's layout computed without it */
+    { "portable", 16, 16 << 10, 64, DIFFAD_MATRIX_NONE, false },
+    { "cpu", 8, 256 << 10, 4096, DIFFAD_MATRIX_NVIDIA_80, true },
 };
 
 static diffad_caps caps_of(const lab_set *s)
@@ -41,7 +47,7 @@ static diffad_caps caps_of(const lab_set *s)
                       .global_mem = (uint64_t)64 << 30, .max_alloc = (uint64_t)16 << 30, .local_mem = s->local, .max_group = s->group,
                       .max_group_side = { s->group, s->group, s->group }, .max_parameter_bytes = 1024, .base_align = 128,
                       .native_float = s->is_cpu ? 16 : 1, .block = s->is_cpu ? 16 : 1, .local_mem_is_cheap = s->is_cpu,
-                      .matrix = s->matrix };
+                      .matrix = s->matrix, .matrix_is_plain = s->is_cpu };
     snprintf(c.name, sizeof c.name, "%s", s->name);
     return c;
 }
@@ -286,7 +292,9 @@ static diffad_status list_set(const lab_set *s, const char *folder)
     diffad_cl.EnqueueWriteBuffer = write_buffer;
     diffad_cl.EnqueueFillBuffer  = fill_buffer;
     DIFFAD_TRY(write_sources(folder));
-    for (int p = 0; p < (s->matrix == DIFFAD_MATRIX_NONE ? 1 : 4); p++) {
+    for (int p = 0; p <= DIFFAD_PRECISION_F16; p++) {
+        if (!diffad_precision_fits(&dev.caps, (diffad_precision)p))
+            continue;
         dev.caps.precision = (diffad_precision)p;
         DIFFAD_TRY(list_ops(&dev));
         DIFFAD_TRY(list_models(&dev));
