@@ -34,8 +34,11 @@ static const lab_set sets[] = {
     { "rx7900xtx", 48, 64 << 10, 256, DIFFAD_MATRIX_AMD_WMMA, false },
     { "hd530", 24, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
     { "iris_xe", 96, 64 << 10, 512, DIFFAD_MATRIX_NONE, false },
-    { "a770", 512, 64 << 10, 1024, DIFFAD_MATRIX_INTEL_8, false },
-    { "max1550", 1024, 128 << 10, 1024, DIFFAD_MATRIX_INTEL_16, false },
+    { "a770", 512, 64 << 10, 1024, DIFFAD_MATRIX_NONE, false },
+    { "max1550", 1024, 128 << 10, 1024, DIFFAD_MATRIX_NONE, false },
+    /* the same with their units, for SPIR-V: the ocloc that can be had compiles matrix_mad to a call that nothing answers */
+    { "a770_matrix", 512, 64 << 10, 1024, DIFFAD_MATRIX_INTEL_8, false },
+    { "max1550_matrix", 1024, 128 << 10, 1024, DIFFAD_MATRIX_INTEL_16, false },
     /* the least that every device has; and a CPU, with a unit's layout computed without it */
     { "portable", 16, 16 << 10, 64, DIFFAD_MATRIX_NONE, false },
     { "cpu", 8, 256 << 10, 4096, DIFFAD_MATRIX_NVIDIA_80, true },

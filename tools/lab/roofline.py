@@ -15,10 +15,10 @@ import targets
 # vendors' data sheets. AMD's RX 7900 XTX without its second instruction a cycle, which compilers rarely find.
 Device = dict
 DEVICES = [
-    Device(name="NVIDIA V100 SXM2", target="sm_70", units=80, peak={"f32": 15.7}, bandwidth=900),
+    Device(name="NVIDIA V100 SXM2", target="sm_70", units=80, peak={"f32": 15.7, "f16": 125}, bandwidth=900),
     Device(name="NVIDIA H100 SXM", target="sm_90", units=132, peak={"f32": 66.9, "tf32": 494.7, "bf16": 989.4, "f16": 989.4}, bandwidth=3350),
-    Device(name="AMD MI210", target="gfx90a", units=104, peak={"f32": 22.6}, bandwidth=1638),
-    Device(name="AMD RX 7900 XTX", target="gfx1100", units=48, peak={"f32": 30.7}, bandwidth=960),
+    Device(name="AMD MI210", target="gfx90a", units=104, peak={"f32": 22.6, "bf16": 181, "f16": 181}, bandwidth=1638),
+    Device(name="AMD RX 7900 XTX", target="gfx1100", units=48, peak={"f32": 30.7, "bf16": 122.8, "f16": 122.8}, bandwidth=960),
     Device(name="Intel Arc A770", target="dg2", units=32, peak={"f32": 19.7}, bandwidth=560),
 ]
 # Milliseconds on an H100 (tests/bench/detection.jsonl and train_step.jsonl, 2026-11-27; training there had batches of 2).
@@ -44,7 +44,7 @@ def seconds_of_node(device, target, launches, figures):
     rounds = groups / (device["units"] * resident)
     filled = rounds / math.ceil(rounds) if rounds >= 1 else min(1, groups / device["units"])
     asked = min(groups / device["units"], resident) * items * ASKED * device["units"]
-    peak = device["peak"][main.precision if "UNIT=1" in main.constants else "f32"] * 1e12
+    peak = device["peak"][main.precision if "PLAIN=0" in main.constants else "f32"] * 1e12
     memory = min(1, asked / (device["bandwidth"] * 1e9 * LATENCY_S)) * device["bandwidth"] * 1e9
     return max(float(main.flops) / (peak * filled), float(main.bytes) / memory) + LAUNCH_S * len(launches)
 

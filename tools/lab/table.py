@@ -46,7 +46,7 @@ def faults_of(target, launch, figures, is_default):
         yield where + "keeps %d bytes of arrays in memory" % figures.stack
     if is_default and figures.local > target.local_limit:
         yield where + "%d bytes of local memory, the device has %d" % (figures.local, target.local_limit)
-    if target.matrix_instruction and "UNIT=1" in launch.constants and launch.kernel in ("conv2d_matrix", "conv2d_weight_matrix", "attention_matrix") \
+    if target.matrix_instruction and "PLAIN=0" in launch.constants and launch.kernel in ("conv2d_matrix", "conv2d_weight_matrix", "attention_matrix") \
             and not figures.matrix:
         yield where + "no matrix instruction"
 

@@ -19,18 +19,20 @@ Figures = collections.namedtuple("Figures", "registers spill stack local simd ma
 Target = collections.namedtuple("Target", "name family capability_set local_limit matrix_instruction")
 
 TARGETS = [
-    Target("sm_70", "nvidia", "v100", 48 << 10, None),
-    Target("sm_80", "nvidia", "a100", 48 << 10, "HMMA"),
-    Target("sm_90", "nvidia", "h100", 48 << 10, "HMMA"),
+    Target("sm_70", "nvidia", "v100", 48 << 10, "mma.sync"),
+    Target("sm_80", "nvidia", "a100", 48 << 10, "mma.sync"),
+    Target("sm_90", "nvidia", "h100", 48 << 10, "mma.sync"),
     Target("gfx906", "amd", "mi50", 64 << 10, None),
-    Target("gfx90a", "amd", "mi210", 64 << 10, None),
+    Target("gfx90a", "amd", "mi210", 64 << 10, "v_mfma"),
     Target("gfx1030", "amd", "rx6800xt", 64 << 10, None),
-    Target("gfx1100", "amd", "rx7900xtx", 64 << 10, None),
+    Target("gfx1100", "amd", "rx7900xtx", 64 << 10, "v_wmma"),
     Target("skl", "intel", "hd530", 64 << 10, None),
     Target("tgllp", "intel", "iris_xe", 64 << 10, None),
     Target("dg2", "intel", "a770", 64 << 10, None),
     Target("pvc", "intel", "max1550", 128 << 10, None),
     Target("spirv", "spirv", "portable", 16 << 10, None),
+    Target("spirv-dg2", "spirv", "a770_matrix", 64 << 10, "matrix_mad"),
+    Target("spirv-pvc", "spirv", "max1550_matrix", 128 << 10, "matrix_mad"),
     Target("spirv-cpu", "spirv", "cpu", 256 << 10, None),
 ]
 
@@ -135,7 +137,7 @@ def nvidia(target, tools, source, constants, folder):
 
 
 def amd(target, tools, source, constants, folder):
-    """The metadata at the end of the assembler text; a spill there is counted in registers."""
+    """The metadata at the end of the assembler text; a spill there is counted in registers. A program has one kernel."""
     text = os.path.join(folder, "k.s")
     run([tools.clang, "-target", "amdgcn--amdhsa", "-mcpu=" + target.name, "-nogpulib", "-O3"] + CLANG +
         link(tools, "amdgcn--amdhsa.bc") + constants + ["-S", "-o", text, source])
@@ -148,7 +150,8 @@ def amd(target, tools, source, constants, folder):
             continue
         number = lambda key: int(re.search(r"\." + key + r": +(\d+)", part)[1]) if re.search(r"\." + key + ":", part) else 0
         stack, spilled = number("private_segment_fixed_size"), 4 * number("vgpr_spill_count")
-        out[name[1]] = Figures(number("vgpr_count"), spilled, max(stack - spilled, 0), number("group_segment_fixed_size"), 0, 0)
+        out[name[1]] = Figures(number("vgpr_count"), spilled, max(stack - spilled, 0), number("group_segment_fixed_size"), 0,
+                                len(re.findall(r"\b(?:v_mfma|v_wmma)_", body)))
     return out
 
 
@@ -179,8 +182,8 @@ def spirv(target, tools, source, constants, folder):
     run([tools.llvm_spirv, "--spirv-max-version=1.2", bitcode, "-o", module])
     run([tools.spirv_val, "--target-env", "opencl2.2", module])
     with open(module, "rb") as f:
-        names = re.findall(rb"[A-Za-z_]\w{2,}", f.read())
-    return {n.decode(): Figures(0, 0, 0, 0, 0, 0) for n in names}
+        text = f.read()
+    return {n.decode(): Figures(0, 0, 0, 0, 0, text.count(b"matrix_mad")) for n in re.findall(rb"[A-Za-z_]\w{2,}", text)}
 
 
 FAMILIES = {"nvidia": nvidia, "amd": amd, "intel": intel, "spirv": spirv}
