@@ -3,13 +3,14 @@
 #include "base/file.h"
 #include "base/sys.h"
 #include "cli_bench.h"
+#include "diffad/tune.h"
 #include "train/step_bench.h"
 
 #include <stdio.h>
 
 typedef struct row {
     const char *stage;
-    char        device[128], driver[64];
+    char        device[128], driver[64], tuned[24];
     cli_sample  ms, pytorch_ms, ratio;
     double      gflop;
     int         launches, batch;
@@ -48,6 +49,7 @@ static diffad_status measure(const job *j, const train_stage *stage, row *r)
     diffad_device *dev;
     train_bench   *b = NULL;
     double         ms;
+    int64_t        ways;
     DIFFAD_TRY(cli_open_device(j->c, &dev));
     diffad_status st = train_bench_open(dev, &j->o, stage, &b);
     if (st == DIFFAD_OK)
@@ -69,6 +71,7 @@ static diffad_status measure(const job *j, const train_stage *stage, row *r)
         r->peak_bytes = diffad_device_peak_bytes(dev);
         snprintf(r->device, sizeof r->device, "%s", diffad_device_caps(dev)->name);
         snprintf(r->driver, sizeof r->driver, "%s", diffad_device_caps(dev)->driver);
+        snprintf(r->tuned, sizeof r->tuned, "%s", diffad_tune_digest(dev, &ways));
         if (j->trace) {
             char path[4096];
             snprintf(path, sizeof path, "%s.%s", j->trace, stage->name);
@@ -89,6 +92,7 @@ static void print_json(const row *r, int n, const diffad_train_options *o, int r
     cli_json_text(&j, "version", DIFFAD_VERSION);
     cli_json_text(&j, "model", o->model);
     cli_json_text(&j, "scale", o->scale);
+    cli_json_text(&j, "tuned", r[0].tuned);
     cli_json_text(&j, "precision", precision);
     cli_json_bool(&j, "train", true);
     cli_json_int(&j, "repeat", repeat);

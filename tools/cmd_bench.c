@@ -4,6 +4,7 @@
 #include "cli_bench.h"
 #include "diffad/detect.h"
 #include "diffad/plan.h"
+#include "diffad/tune.h"
 #include "kernel/program.h"
 #include "model/desc.h"
 
@@ -242,7 +243,7 @@ static void print_json(const job *b)
 {
     const diffad_detector_info *info = diffad_detector_info_of(b->d);
     double   gflop;
-    int64_t  launches;
+    int64_t  launches, tuned;
     cli_json j = { .needs_comma = false };
     totals(b, &gflop, &launches);
     cli_json_open(&j, NULL, '{');
@@ -251,6 +252,7 @@ static void print_json(const job *b)
     cli_json_text(&j, "version", DIFFAD_VERSION);
     cli_json_text(&j, "model", info->model);
     cli_json_text(&j, "scale", info->scale);
+    cli_json_text(&j, "tuned", diffad_tune_digest(b->dev, &tuned));
     cli_json_int(&j, "batch", info->batch);
     if (b->size)
         cli_json_int(&j, "size", b->size);

@@ -8,7 +8,7 @@
  *
  * A node is an op with its shapes and attributes. Those that take longest come first, those that the file knows are left out.
  * A candidate (another way, or another variant of one) must give what the usual way gives, within the tolerances of both;
- * it wins when it is faster by 5 % in the median of rounds taken in turn, and in nearly all of them. */
+ * it wins when it is faster by 5 % in the median of rounds taken in turn, in nearly all of them, and once more. */
 #ifndef DIFFAD_TUNE_H
 #define DIFFAD_TUNE_H
 

@@ -2,10 +2,13 @@
  * runs in a process of its own, as a user's would. */
 #include "base/file.h"
 #include "base/sys.h"
+#include "device/device.h"
 #include "diffad/detect.h"
 #include "base/fail.h"
 #include "diffad/tensor.h"
 #include "diffad/train.h"
+#include "graph/plan.h"
+#include "kernel/tuned.h"
 #include "support/folder.h"
 
 #include <criterion/criterion.h>
@@ -20,7 +23,8 @@
 
 typedef struct job {
     const char  *out, *model, *stages;
-    const char  *ways, *threads_of_device;      /* environment of the process */
+    const char  *ways, *threads_of_device, *tuned;      /* environment of the process */
+    bool         fills_table;                   /* only: `tuned` gets a row for each convolution of the training */
     int          loader_threads, stop_after;    /* progress calls until a stop is asked for; 0: never */
     bool         resume;
     size_t       max_memory;
@@ -38,6 +42,26 @@ static void count_down(void *user, const diffad_train_progress *p)
         stop = SIGTERM;
 }
 
+/* A way that is not the usual one, for each convolution of which only the size is asked for. */
+static void add_row(void *user, const diffad_plan *p, const diffad_node *n)
+{
+    char key[PLAN_KEY_BYTES];
+    if (!p->options.sizes_only || strcmp(n->op->name, "conv2d") != 0)
+        return;
+    plan_key(p, n, key);
+    const diffad_tuned_measure m = { .key = key, .usual = "", .best = "portable/3" };
+    cr_assert_eq(diffad_tuned_save(user, &p->dev->caps, &m, 1), DIFFAD_OK, "%s", diffad_error_detail());
+}
+
+static diffad_status fill_table(diffad_device *dev, const diffad_train_options *o)
+{
+    diffad_train_estimate e[DIFFAD_TRAIN_STAGES];
+    int                   count;
+    dev->on_choice      = add_row;
+    dev->on_choice_user = getenv("DIFFAD_TUNED");
+    return diffad_train_estimates(dev, o, e, &count);
+}
+
 /* In the child: trains and writes the fingerprint, or the reason, into the pipe. */
 static void child(const job *j, int to)
 {
@@ -49,6 +73,8 @@ static void child(const job *j, int to)
         setenv("DIFFAD_WAYS", j->ways, 1);
     if (j->threads_of_device)
         setenv("POCL_MAX_PTHREAD_COUNT", j->threads_of_device, 1);
+    if (j->tuned)
+        setenv("DIFFAD_TUNED", j->tuned, 1);
     calls_left = j->stop_after;
     o.data = DIFFAD_TEST_DIR "/data";
     o.class_name = "ballscrew";
@@ -65,6 +91,8 @@ static void child(const job *j, int to)
     o.stop = &stop;
     o.progress = count_down;
     diffad_status st = diffad_device_open(NULL, &dev);
+    if (st == DIFFAD_OK && j->fills_table)
+        _exit((int)fill_table(dev, &o));
     if (st == DIFFAD_OK)
         st = diffad_train(dev, &o, &result);
     if (st == DIFFAD_OK && j->max_memory > 0 && result.peak_bytes > j->max_memory)
@@ -171,6 +199,47 @@ Test(train, a_run_that_is_stopped_or_killed_and_continued_ends_in_the_same_bits,
     cr_expect_eq(code, 0, "%s", text);
     cr_expect_str_eq(text, want);
     expect_equal_ways(whole, broken);
+}
+
+/* Whether the record of a run says `what`. */
+static bool record_says(const char *out, const char *what)
+{
+    char          *path = diffad_path_join(out, "run.json");
+    unsigned char *text = NULL;
+    int64_t        bytes;
+    cr_assert_eq(diffad_file_read(path, 1 << 22, DIFFAD_ERR_FILE, &text, &bytes), DIFFAD_OK, "%s", diffad_error_detail());
+    const bool says = strstr((char *)text, what) != NULL;
+    diffad_release(text);
+    diffad_release(path);
+    return says;
+}
+
+Test(train, a_stage_keeps_the_tuned_ways_that_it_began_with, .timeout = 900)
+{
+    const char *folder = folder_new();
+    char        table[512], whole[512], broken[512], want[17], got[17], text[1024];
+    snprintf(table, sizeof table, "%s/tuned.sqlite", folder);
+    snprintf(whole, sizeof whole, "%s/whole", folder);
+    snprintf(broken, sizeof broken, "%s/broken", folder);
+    job j = { .stages = "vae", .sets = { "train.vae.steps=22", "train.critic_start=-1" }, .tuned = table, .fills_table = true };
+    cr_assert_eq(run(&j, 0, text, sizeof text), 0);
+    j.fills_table = false;
+    j.out = whole;
+    train_to_end(&j, want);
+    j.out = broken;
+    j.stop_after = 2;
+    cr_assert_eq(run(&j, 0, text, sizeof text), DIFFAD_ERR_STOPPED, "%s", text);
+
+    j.stop_after = 0;
+    j.resume     = true;
+    j.tuned      = "0";
+    train_to_end(&j, got);
+
+    cr_expect_str_eq(got, want);
+    cr_expect(record_says(whole, "conv2d:portable/3"));
+    cr_expect(record_says(broken, "conv2d:portable/3"));
+    cr_expect_not(record_says(whole, "\"tuned\": \"\""));
+    cr_expect(record_says(broken, "\"tuned\": \"\""), "the table in force at its end: none");
 }
 
 Test(train, a_folder_in_use_is_refused_without_resume_and_with_another_seed, .timeout = 300)
