@@ -102,13 +102,11 @@ void diffad_tuned_class(const diffad_caps *caps, char *out, size_t bytes)
     snprintf(out, bytes, "%s", kinds[caps->kind]);
 }
 
-/* Lines "class,key,way"; others begin with #. */
-static void add_shipped(diffad_tuned *t, const diffad_caps *caps)
+void diffad_tuned_add_text(diffad_tuned *t, const diffad_caps *caps, const char *text)
 {
-    const diffad_embedded *file = diffad_embedded_find(diffad_embedded_models, "tuned.csv");
-    char                   class[64], line[1024], *key, *way;
+    char class[64], line[1024], *key, *way;
     diffad_tuned_class(caps, class, sizeof class);
-    for (const char *at = file ? file->text : ""; *at; at += strcspn(at, "\n"), at += *at == '\n') {
+    for (const char *at = text; *at; at += strcspn(at, "\n"), at += *at == '\n') {
         const size_t length = strcspn(at, "\n");
         if (*at == '#' || length >= sizeof line)
             continue;
@@ -120,6 +118,7 @@ static void add_shipped(diffad_tuned *t, const diffad_caps *caps)
         if (strcmp(line, class) == 0 && !put(t, key, way, true))
             t->has_failed = true;
     }
+    digest(t);
 }
 
 static void add_measured(void *user, const diffad_tuned_measure *m)
@@ -148,8 +147,10 @@ const diffad_tuned *diffad_tuned_of(diffad_device *dev)
     dev->release_tuned = release;
     if (env && strcmp(env, "0") == 0)
         return dev->tuned;
-    char *path = diffad_tuned_path();
-    add_shipped(dev->tuned, &dev->caps);
+    char                  *path = diffad_tuned_path();
+    const diffad_embedded *file = diffad_embedded_find(diffad_embedded_models, "tuned.csv");
+    if (file)
+        diffad_tuned_add_text(dev->tuned, &dev->caps, file->text);
     if (path && diffad_tuned_load(path, &dev->caps, add_measured, dev->tuned) != DIFFAD_OK)
         diffad_log(DIFFAD_LOG_WARNING, "%s", diffad_error_detail());
     digest(dev->tuned);

@@ -22,6 +22,8 @@ int64_t             diffad_tuned_shipped(const diffad_tuned *t);          /* of 
 const char         *diffad_tuned_find(const diffad_tuned *t, const char *key);
 /* Digits of a digest over all rows; "" for an empty table. */
 const char         *diffad_tuned_digest(const diffad_tuned *t);
+/* Rows of the device's class from lines "class,key,way" (others begin with #), as models/tuned.csv has them. */
+void                diffad_tuned_add_text(diffad_tuned *t, const diffad_caps *caps, const char *text);
 /* "cpu/16" (lanes of its vectors), "gpu/nvidia": rows of models/tuned.csv are for such a class. */
 void                diffad_tuned_class(const diffad_caps *caps, char *out, size_t bytes);
 

@@ -2,6 +2,7 @@
  * tuned_store.c). */
 #include "kernel/tuned.h"
 #include "base/file.h"
+#include "device/device.h"
 #include "support/dev.h"
 #include "support/folder.h"
 
@@ -144,6 +145,26 @@ Test(tuned, a_table_cut_short_does_not_crash)
         cr_expect_leq(diffad_tuned_count(diffad_tuned_of(dev)), 40 + diffad_tuned_shipped(diffad_tuned_of(dev)));
     }
     diffad_release(whole);
+    dev_done(dev);
+}
+
+Test(tuned, rows_of_the_class_are_taken_and_those_of_the_device_itself_go_before)
+{
+    use_new_file();
+    diffad_device *dev = dev_new();
+    char           class[64], text[512];
+    diffad_tuned_class(diffad_device_caps(dev), class, sizeof class);
+    snprintf(text, sizeof text, "# a remark, with commas, in it\n%s,conv2d f32 a,portable/1\nno/class,conv2d f32 b,tile\n\nx\n%s,matmul f32 c,tile",
+             class, class);
+    diffad_tuned_of(dev);
+
+    diffad_tuned_add_text(dev->tuned, diffad_device_caps(dev), text);
+
+    cr_expect_str_eq(diffad_tuned_find(dev->tuned, "conv2d f32 a"), "portable/1");
+    cr_expect_str_eq(diffad_tuned_find(dev->tuned, "matmul f32 c"), "tile", "the last line has no end");
+    cr_expect_null(diffad_tuned_find(dev->tuned, "conv2d f32 b"));
+    cr_expect_eq(diffad_tuned_shipped(dev->tuned), diffad_tuned_count(dev->tuned));
+    cr_expect_eq(strlen(diffad_tuned_digest(dev->tuned)), 16);
     dev_done(dev);
 }
 
