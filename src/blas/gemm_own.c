@@ -1,6 +1,7 @@
 /* gemm_own.c: the own matrix products. Kernels: cl/gemm_cpu.cl, gemm_pack.cl (cpu), gemm_tile.cl,
  * gemm_epilogue.cl (tile). */
 #include "blas/gemm_ways.h"
+#include "device/registers.h"
 #include "base/size.h"
 
 #include <stdio.h>
@@ -172,6 +173,8 @@ static tile pick_tile(const diffad_caps *caps, const diffad_gemm *g)
     tile t = tiles[0];
     if (g->variant >= 0)
         t = tiles[g->variant];
+    else if (tiles[1].r * tiles[1].r > diffad_most_sums(caps))
+        t = tiles[0];
     else if (caps->max_group >= 256 && caps->local_mem > 17 << 10 && groups_of(g, 128) >= busy)
         t = tiles[2];
     else if (groups_of(g, 64) >= busy)

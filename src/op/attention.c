@@ -1,5 +1,6 @@
 /* attention.c: softmax(scale q.k) v by heads without a T x T buffer, and its gradient. Ways: `tiles` anywhere
  * (cl/attention.cl), tf32, bf16 and f16 on matrix units (cl/attention_matrix.cl), `rows` on CPUs in the blocked layout (cl/attention_rows.cl, cl/attention_rows_grad.cl). */
+#include "device/registers.h"
 #include "op/ops.h"
 
 #include <math.h>
@@ -45,15 +46,16 @@ static diffad_status bwd_infer(const diffad_node *n, diffad_infer_out *out)
 
 /* ---- tiles ---- */
 
-static int64_t channels_of(const sizes *s)
+/* A work-item has half as many sums. */
+static int64_t channels_of(const sizes *s, const diffad_caps *caps)
 {
-    const int64_t d = diffad_round_up(s->d, 16);
-    return d < CHANNELS ? d : CHANNELS;
+    const int64_t d = diffad_round_up(s->d, 16), most = 2 * diffad_most_sums(caps) < CHANNELS ? 2 * diffad_most_sums(caps) : CHANNELS;
+    return d < most ? d : most;
 }
 
-static diffad_launch tiles_launch(const sizes *s, const char *kernel, int64_t results)
+static diffad_launch tiles_launch(const sizes *s, const diffad_caps *caps, const char *kernel, int64_t results)
 {
-    const int64_t dv = channels_of(s);
+    const int64_t dv = channels_of(s, caps);
     diffad_launch l  = diffad_launch_make("attention", kernel, 1, DIFFAD_GROUP);
     diffad_launch_items(&l, diffad_ceil_div(s->t, TILE) * DIFFAD_GROUP,
                         s->heads * results * diffad_ceil_div(s->d, dv), s->n);
@@ -66,7 +68,7 @@ static diffad_launch tiles_launch(const sizes *s, const char *kernel, int64_t re
 static diffad_status tiles_fwd(diffad_emit *e, const diffad_node *n)
 {
     const sizes   s = sizes_of(n);
-    diffad_launch l = tiles_launch(&s, "attention_fwd", 1);
+    diffad_launch l = tiles_launch(&s, e->caps, "attention_fwd", 1);
     diffad_emit_in(&l, e, 0);
     diffad_emit_out(&l, e, 0);
     diffad_emit_out(&l, e, 1);
@@ -81,14 +83,14 @@ static diffad_status tiles_bwd(diffad_emit *e, const diffad_node *n)
     const sizes s = sizes_of(n);
     int32_t     delta;
     DIFFAD_TRY(diffad_emit_scratch(e, s.n * s.heads * s.t, 4, &delta));
-    diffad_launch l = tiles_launch(&s, "attention_delta", 1);
+    diffad_launch l = tiles_launch(&s, e->caps, "attention_delta", 1);
     diffad_launch_items(&l, s.t, s.n * s.heads, 1);
     diffad_emit_in(&l, e, 1);
     diffad_emit_in(&l, e, 3);
     diffad_launch_mem(&l, delta, 0, DIFFAD_WRITE);
     diffad_launch_int(&l, s.t);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
-    l = tiles_launch(&s, "attention_bwd", 3);
+    l = tiles_launch(&s, e->caps, "attention_bwd", 3);
     diffad_emit_in(&l, e, 0);
     diffad_emit_in(&l, e, 2);
     diffad_emit_in(&l, e, 3);
@@ -113,7 +115,7 @@ static bool matrix_fits(const diffad_node *n, const diffad_caps *caps)
 static diffad_status matrix_fwd(diffad_emit *e, const diffad_node *n, diffad_precision precision)
 {
     const sizes   s = sizes_of(n);
-    const int64_t dv = channels_of(&s), keys = MATRIX_WORDS * (precision == DIFFAD_PRECISION_TF32 ? 1 : 2);
+    const int64_t dv = channels_of(&s, e->caps), keys = MATRIX_WORDS * (precision == DIFFAD_PRECISION_TF32 ? 1 : 2);
     const int64_t steps = diffad_ceil_div(s.d, keys / 4) < MATRIX_STEPS ? diffad_ceil_div(s.d, keys / 4) : MATRIX_STEPS;
     const int64_t own = (MATRIX_ROWS + keys) * 8 * steps + 4 * (dv * 8 + 8);
     diffad_launch l = diffad_launch_make("attention_matrix", "attention_matrix", 1, MATRIX_ITEMS);

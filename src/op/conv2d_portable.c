@@ -1,6 +1,7 @@
 /* conv2d_portable.c: convolution on plain maps as a tiled matrix product with gathered columns, for any device.
  * Kernels: cl/conv2d.cl, cl/conv2d_pack_rows.cl, cl/conv2d_weight.cl; partial sums: cl/gemm_epilogue.cl. */
 #include "op/conv2d.h"
+#include "device/registers.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -57,7 +58,8 @@ static layout layout_of(const diffad_caps *caps, int variant, int64_t rows, int6
     double best_score = 0;
     for (size_t i = 0; i < sizeof tiles / sizeof tiles[0]; i++) {
         const tile *t = &tiles[i];
-        if ((uint64_t)(t->side_m * t->side_n) > caps->max_group || (uint64_t)local_bytes(t) > caps->local_mem)
+        if ((uint64_t)(t->side_m * t->side_n) > caps->max_group || (uint64_t)local_bytes(t) > caps->local_mem ||
+            (variant != (int)i && t->rm * t->rn > diffad_most_sums(caps)))
             continue;
         layout        l = { .t = *t, .tiles_m = diffad_ceil_div(rows, t->side_m * t->rm),
                             .tiles_n = diffad_ceil_div(columns, t->side_n * t->rn) };

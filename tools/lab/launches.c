@@ -8,52 +8,61 @@
  * sizes, run `runs` times for one picture or step. flops and bytes are the node's cost, on each of its launches; local is what
  * the launch declares, items is "XxYxZ/GxHxI". Only sizes are planned: the few calls of OpenCL that remain have stand-ins here. */
 #include "api/check_common.h"
+#include "base/sys.h"
 #include "device/device.h"
+#include "device/registers.h"
 #include "diffusion/latent.h"
 #include "graph/plan.h"
 #include "kernel/embedded.h"
+#include "kernel/tuned.h"
 #include "model/models.h"
 #include "op/ops.h"
 #include "train/run.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- devices that are not there ---- */
 
 /* Compute units and limits as drivers report them (an RDNA device counts pairs of units). */
-typedef struct lab_set { const char *name; uint32_t units; uint64_t local, group; diffad_matrix matrix; bool is_cpu; } lab_set;
+enum vendor { ANY, NVIDIA = 0x10de, AMD = 0x1002, INTEL = DIFFAD_VENDOR_INTEL };
+typedef struct lab_set { const char *name; enum vendor vendor; uint32_t units; uint64_t local, group; diffad_matrix matrix; bool is_cpu; } lab_set;
 
 static const lab_set sets[] = {
-    { "v100", 80, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_70, false },
-    { "a100", 108, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false },
-    { "h100", 132, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false },
-    { "mi50", 60, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
-    { "mi210", 104, 64 << 10, 256, DIFFAD_MATRIX_AMD_MFMA, false },
-    { "rx6800xt", 36, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
-    { "rx7900xtx", 48, 64 << 10, 256, DIFFAD_MATRIX_AMD_WMMA, false },
-    { "hd530", 24, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
-    { "iris_xe", 96, 64 << 10, 512, DIFFAD_MATRIX_NONE, false },
-    { "a770", 512, 64 << 10, 1024, DIFFAD_MATRIX_NONE, false },
-    { "max1550", 1024, 128 << 10, 1024, DIFFAD_MATRIX_NONE, false },
+    { "v100", NVIDIA, 80, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_70, false },
+    { "a100", NVIDIA, 108, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false },
+    { "h100", NVIDIA, 132, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false },
+    { "mi50", AMD, 60, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
+    { "mi210", AMD, 104, 64 << 10, 256, DIFFAD_MATRIX_AMD_MFMA, false },
+    { "rx6800xt", AMD, 36, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
+    { "rx7900xtx", AMD, 48, 64 << 10, 256, DIFFAD_MATRIX_AMD_WMMA, false },
+    { "hd530", INTEL, 24, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
+    { "iris_xe", INTEL, 96, 64 << 10, 512, DIFFAD_MATRIX_NONE, false },
+    { "a770", INTEL, 512, 64 << 10, 1024, DIFFAD_MATRIX_NONE, false },
+    { "max1550", INTEL, 1024, 128 << 10, 1024, DIFFAD_MATRIX_NONE, false },
     /* the same with their units, for SPIR-V: the ocloc that can be had compiles matrix_mad to a call that nothing answers */
-    { "a770_matrix", 512, 64 << 10, 1024, DIFFAD_MATRIX_INTEL_8, false },
-    { "max1550_matrix", 1024, 128 << 10, 1024, DIFFAD_MATRIX_INTEL_16, false },
+    { "a770_matrix", INTEL, 512, 64 << 10, 1024, DIFFAD_MATRIX_INTEL_8, false },
+    { "max1550_matrix", INTEL, 1024, 128 << 10, 1024, DIFFAD_MATRIX_INTEL_16, false },
     /* the least that every device has; and a CPU, with a unit's layout computed without it */
-    { "portable", 16, 16 << 10, 64, DIFFAD_MATRIX_NONE, false },
-    { "cpu", 8, 256 << 10, 4096, DIFFAD_MATRIX_NVIDIA_80, true },
+    { "portable", ANY, 16, 16 << 10, 64, DIFFAD_MATRIX_NONE, false },
+    { "cpu", ANY, 8, 256 << 10, 4096, DIFFAD_MATRIX_NVIDIA_80, true },
 };
 
 static diffad_caps caps_of(const lab_set *s)
 {
-    diffad_caps c = { .kind = s->is_cpu ? DIFFAD_DEVICE_CPU : DIFFAD_DEVICE_GPU, .compute_units = s->units, .plan_units = s->units,
+    diffad_caps c = { .kind = s->is_cpu ? DIFFAD_DEVICE_CPU : DIFFAD_DEVICE_GPU, .vendor_id = s->vendor, .compute_units = s->units, .plan_units = s->units,
                       .global_mem = (uint64_t)64 << 30, .max_alloc = (uint64_t)16 << 30, .local_mem = s->local, .max_group = s->group,
                       .max_group_side = { s->group, s->group, s->group }, .max_parameter_bytes = 1024, .base_align = 128,
                       .native_float = s->is_cpu ? 16 : 1, .block = s->is_cpu ? 16 : 1, .local_mem_is_cheap = s->is_cpu,
                       .matrix = s->matrix, .matrix_is_plain = s->is_cpu };
     snprintf(c.name, sizeof c.name, "%s", s->name);
+    snprintf(c.vendor, sizeof c.vendor, "%s", s->vendor == NVIDIA ? "NVIDIA" : s->vendor == AMD ? "AMD" : s->vendor == INTEL ? "Intel" : "");
     return c;
 }
+
+/* Forced ways, and ways tuned for a device that is here, are no business of the list. */
+static const char *get_environment(const char *name) { return strcmp(name, "DIFFAD_CL_DIR") == 0 ? getenv(name) : NULL; }
 
 static char nothing;      /* what stand-in buffers point to */
 
@@ -149,24 +158,42 @@ static diffad_status build_case(diffad_graph *g, const diffad_op *op, const diff
     return diffad_graph_status(g);
 }
 
-/* way NULL: the one that the plan takes. */
-static diffad_status list_case(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, const char *way, bool blocked)
+/* way NULL: the one that the plan takes. *variants: how many the way has for this case, beside the one it finds best. */
+static diffad_status list_case(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, const diffad_way *way, int variant,
+                               bool blocked, int *variants)
 {
     listing       o = { .dev = dev, .runs = 1, .only = op, .is_default = !way };
     diffad_road   r = { NULL, NULL };
-    char          forced[128] = "";
+    char          forced[128] = "", number[16] = "";
+    if (variant >= 0)
+        snprintf(number, sizeof number, "/%d", variant);
     if (way)
-        snprintf(forced, sizeof forced, "%s=%s", op->name, way);
+        snprintf(forced, sizeof forced, "%s=%s%s", op->name, way->name, number);
     snprintf(o.plan, sizeof o.plan, "op %s %s", op->name, c->name);
     diffad_status st = diffad_graph_create(&r.graph);
     if (st == DIFFAD_OK)
         st = build_case(r.graph, op, c, blocked);
+    for (int64_t i = 0; st == DIFFAD_OK && i < r.graph->n_nodes && way; i++)
+        if (r.graph->node[i]->op == op && way->variants && plan_way_fits(r.graph->node[i], &dev->caps, way))
+            *variants = way->variants(r.graph->node[i], &dev->caps);
     if (st == DIFFAD_OK)
         st = diffad_plan_create(dev, r.graph, &(diffad_plan_options){ .sizes_only = true, .ways = forced }, &r.plan);
     if (st == DIFFAD_OK)
         st = print_plan(&o, r.plan);
     diffad_road_release(&r);
-    return st == DIFFAD_OK ? st : diffad_fail_context(st, "case %s of %s", c->name, op->name);
+    return st == DIFFAD_OK ? st : diffad_fail_context(st, "case %s of %s%s%s", c->name, op->name, way ? ", " : "", forced);
+}
+
+static diffad_status list_ways(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, bool blocked)
+{
+    int variants = 0;
+    DIFFAD_TRY(list_case(dev, op, c, NULL, -1, blocked, &variants));
+    for (int w = 0; w < op->n_ways && dev->caps.precision == DIFFAD_PRECISION_F32; w++) {
+        variants = 0;
+        for (int v = -1; v < variants; v++)
+            DIFFAD_TRY(list_case(dev, op, c, &op->ways[w], v, blocked, &variants));
+    }
+    return DIFFAD_OK;
 }
 
 static diffad_status list_ops(diffad_device *dev)
@@ -175,11 +202,8 @@ static diffad_status list_ops(diffad_device *dev)
     const diffad_op *const *table = diffad_op_table(&count);
     for (int i = 0; i < count; i++)
         for (int k = 0; k < table[i]->n_cases; k++)
-            for (int blocked = 0; blocked <= (dev->caps.block > 1); blocked++) {
-                DIFFAD_TRY(list_case(dev, table[i], &table[i]->cases[k], NULL, blocked));
-                for (int w = 0; w < table[i]->n_ways && dev->caps.precision == DIFFAD_PRECISION_F32; w++)
-                    DIFFAD_TRY(list_case(dev, table[i], &table[i]->cases[k], table[i]->ways[w].name, blocked));
-            }
+            for (int blocked = 0; blocked <= (dev->caps.block > 1); blocked++)
+                DIFFAD_TRY(list_ways(dev, table[i], &table[i]->cases[k], blocked));
     return DIFFAD_OK;
 }
 
@@ -290,6 +314,7 @@ static diffad_status write_sources(const char *folder)
 static diffad_status list_set(const lab_set *s, const char *folder)
 {
     diffad_device dev = { .caps = caps_of(s) };
+    diffad_sys.getenv            = get_environment;
     diffad_cl.CreateBuffer       = create_buffer;
     diffad_cl.ReleaseMemObject   = release_buffer;
     diffad_cl.EnqueueWriteBuffer = write_buffer;
@@ -302,6 +327,7 @@ static diffad_status list_set(const lab_set *s, const char *folder)
         DIFFAD_TRY(list_ops(&dev));
         DIFFAD_TRY(list_models(&dev));
     }
+    diffad_tuned_forget(&dev);
     return DIFFAD_OK;
 }
 

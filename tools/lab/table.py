@@ -37,12 +37,13 @@ def row_of(target, name, is_default, variants, targets):
                worst[0].constants if known else "-")
 
 
-def faults_of(target, launch, figures, is_default):
-    """What is wrong with a variant."""
+def faults_of(target, launch, figures, is_default, given_out):
+    """What is wrong with a variant. given_out: registers beyond which the compiler does not go, or None."""
     where = "%s %s:%s %s: " % (target.name, launch.program, launch.kernel, launch.constants)
-    if is_default and figures.spill:
+    is_capped = given_out is not None and figures.registers >= given_out
+    if is_default and figures.spill and not is_capped:
         yield where + "spills %d bytes of registers" % figures.spill
-    if is_default and figures.stack:
+    if is_default and figures.stack and not is_capped:
         yield where + "keeps %d bytes of arrays in memory" % figures.stack
     if is_default and figures.local > target.local_limit:
         yield where + "%d bytes of local memory, the device has %d" % (figures.local, target.local_limit)
@@ -66,7 +67,7 @@ def rows(target, launches, results, targets):
             continue
         key = (l.program, l.constants, l.kernel)
         variants.setdefault((l.program + ":" + l.kernel, key in default), {})[l.constants, l.op, l.way] = (l, figures[l.kernel])
-        faults += faults_of(target, l, figures[l.kernel], key in default)
+        faults += faults_of(target, l, figures[l.kernel], key in default, targets.GIVEN_OUT.get(target.name))
     out = [row_of(target, name, d, list(v.values()), targets) for (name, d), v in sorted(variants.items(), key=lambda i: (i[0][0], not i[0][1]))]
     return out, sorted(set(faults))
 

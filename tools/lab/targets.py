@@ -36,6 +36,9 @@ TARGETS = [
     Target("spirv-cpu", "spirv", "cpu", 256 << 10, None),
 ]
 
+# clang 15 gives out 128 of the 256 registers of a gfx1100 work-item: what spills there for want of more is no kernel's fault.
+GIVEN_OUT = {"gfx1100": 128}
+
 
 class CompileError(Exception):
     pass
@@ -183,7 +186,7 @@ def spirv(target, tools, source, constants, folder):
     run([tools.spirv_val, "--target-env", "opencl2.2", module])
     with open(module, "rb") as f:
         text = f.read()
-    return {n.decode(): Figures(0, 0, 0, 0, 0, text.count(b"matrix_mad")) for n in re.findall(rb"[A-Za-z_]\w{2,}", text)}
+    return {n.decode(): Figures(0, 0, 0, 0, 0, text.count(b"matrix_mad")) for n in re.findall(rb"[A-Za-z_]\w+", text)}
 
 
 FAMILIES = {"nvidia": nvidia, "amd": amd, "intel": intel, "spirv": spirv}
@@ -193,9 +196,8 @@ def compile_program(target, tools, source, constants, folder):
     return FAMILIES[target.family](target, tools, source, constants, folder)
 
 
-def rules(target):
-    """What a kept result depends on besides text, constants and tools."""
-    return inspect.getsource(FAMILIES[target.family]) + " ".join(CLANG)
+# What a kept result depends on besides text, constants and tools; read now, since this file may change while compilers run.
+RULES = {family: inspect.getsource(function) + " ".join(CLANG) for family, function in FAMILIES.items()}
 
 
 # ---- occupancy ----
