@@ -35,8 +35,8 @@ def groups_of(launch):
 
 
 def seconds_of_node(device, target, launches, figures):
-    """launches of one node; the one with the most registers does the node's work."""
-    main = max(launches, key=lambda l: (figures[l.program, l.constants][l.kernel].registers, groups_of(l)[0]))
+    """launches of one node; the one whose work-items hold the most registers together does the node's work."""
+    main = max(launches, key=lambda l: math.prod(groups_of(l)) * figures[l.program, l.constants][l.kernel].registers)
     f = figures[main.program, main.constants][main.kernel]
     groups, items = groups_of(main)
     groups *= sum(l.kernel == main.kernel for l in launches)
@@ -60,7 +60,7 @@ def seconds(device, target, launches, figures, what, precision):
 
 def table(results):
     """Markdown from { target name: (target, launches, figures) }."""
-    head = ["device", "products", "estimate, ms", "scaled by the H100's measured time, ms", "vae step, ms", "ldm step, ms", "seg step, ms"]
+    head = ["device", "products", "estimate, ms", "scaled by the H100's measured time, ms", "autoencoder step, ms", "U-Net step, ms", "segmenter step, ms"]
     rows, scale = [], {}
     for d in DEVICES:
         if d["target"] not in results:
