@@ -70,7 +70,7 @@ void conv2d_winograd_input(__global const float *x, ulong x_off, __global float 
             const int is_whole = y0[p] >= 0 && y0[p] + 6 <= H && x0[p] >= 0 && x0[p] + 6 <= W;
             __global const float *map = x + x_off + sample[p] + ib * plane;
             float16 rows[6][6];
-            UNROLL for (int i = 0; i < 6; i++) {
+            for (int i = 0; i < 6; i++) {
                 float16 d[6];
                 UNROLL for (int j = 0; j < 6; j++) {
                     const int iy = y0[p] + i, ix = x0[p] + j;
@@ -79,7 +79,7 @@ void conv2d_winograd_input(__global const float *x, ulong x_off, __global float 
                 }
                 INPUT(rows[i], d)
             }
-            UNROLL for (int j = 0; j < 6; j++) {
+            for (int j = 0; j < 6; j++) {
                 float16 d[6], o[6];
                 UNROLL for (int i = 0; i < 6; i++)
                     d[i] = rows[i][j];
