@@ -126,9 +126,10 @@ void      cli_table_markdown(cli_table *t);        /* the first row is the head 
 
 /* Opens the device that --device names, in the precision asked for, and says which, once, on stderr. */
 diffad_status cli_open_device(const cli *c, diffad_device **out);
+/* Its last step: diffad_precision_allow; a device that is refused is closed, and *dev NULL. */
+diffad_status cli_allow_precision(diffad_precision precision, diffad_device **dev);
 /* "8.0 GiB", "512 B" into out (24 bytes suffice); returns out. */
 char *cli_bytes_text(double bytes, char *out, size_t size);
-const char *cli_kind_name(diffad_device_kind kind);
 /* job(user, result) in a child process that shares `result` (bytes of zeros) with this one. 0: it returned; a signal's
  * number; -1: it took longer than limit_ms; -2: no child could be made. */
 int  cli_in_child(void (*job)(void *user, void *result), void *user, void *result, size_t bytes, int limit_ms);

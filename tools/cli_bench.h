@@ -2,11 +2,12 @@
 #ifndef DIFFAD_CLI_BENCH_H
 #define DIFFAD_CLI_BENCH_H
 
+#include "base/median.h"
 #include "cli.h"
 
 /* ---- cli_sample.c: repeated measurements ---- */
 
-enum { CLI_MAX_SAMPLES = 256 };
+enum { CLI_MAX_SAMPLES = DIFFAD_MEDIAN_MOST };
 typedef struct cli_sample { double value[CLI_MAX_SAMPLES]; int count; } cli_sample;
 void   cli_sample_add(cli_sample *s, double value);
 double cli_sample_median(const cli_sample *s);      /* NaN: none */

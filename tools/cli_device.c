@@ -11,12 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *cli_kind_name(diffad_device_kind kind)
-{
-    static const char *const names[] = { "cpu", "integrated gpu", "gpu", "other" };
-    return names[kind];
-}
-
 char *cli_bytes_text(double bytes, char *out, size_t size)
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
@@ -27,6 +21,16 @@ char *cli_bytes_text(double bytes, char *out, size_t size)
     return out;
 }
 
+diffad_status cli_allow_precision(diffad_precision precision, diffad_device **dev)
+{
+    const diffad_status st = precision == DIFFAD_PRECISION_F32 ? DIFFAD_OK : diffad_precision_allow(*dev, precision);
+    if (st != DIFFAD_OK) {
+        diffad_device_close(*dev);
+        *dev = NULL;
+    }
+    return st;
+}
+
 diffad_status cli_open_device(const cli *c, diffad_device **out)
 {
     DIFFAD_TRY(diffad_device_open(c->device, out));
@@ -35,14 +39,7 @@ diffad_status cli_open_device(const cli *c, diffad_device **out)
     diffad_precision precision = DIFFAD_PRECISION_F32;
     if (cli_knows(c, "precision"))
         diffad_precision_named(cli_text(c, "precision", "f32"), &precision);
-    if (precision == DIFFAD_PRECISION_F32)
-        return DIFFAD_OK;
-    const diffad_status st = diffad_precision_allow(*out, precision);
-    if (st != DIFFAD_OK) {
-        diffad_device_close(*out);
-        *out = NULL;
-    }
-    return st;
+    return cli_allow_precision(precision, out);
 }
 
 static int wait_for(pid_t child, int limit_ms)

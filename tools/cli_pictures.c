@@ -40,7 +40,7 @@ static diffad_status add_picture(cli_pictures *s, const char *path, const char *
         if (*p == '/' || (unsigned char)*p < 32)
             *p = '_';
     snprintf(unique, sizeof unique, "%s", name);
-    for (int i = 2; is_taken(s, unique); i++)
+    for (int i = 2; s->are_named_apart && is_taken(s, unique); i++)
         snprintf(unique, sizeof unique, "%s-%d", name, i);
     if (!diffad_grow(&s->item, s->count, &s->capacity, sizeof *s->item))
         return fail_memory();
@@ -70,8 +70,9 @@ static diffad_status add_folder(cli_pictures *s, const char *folder, const char 
     return st;
 }
 
-diffad_status cli_find_pictures(const cli *c, int first, cli_pictures *out)
+diffad_status cli_find_pictures(const cli *c, int first, bool named_apart, cli_pictures *out)
 {
+    out->are_named_apart = named_apart;
     for (int i = first; i < c->n_args; i++) {
         const char *path = c->args[i];
         if (diffad_path_is_dir(path))

@@ -22,10 +22,11 @@ diffad_status cli_open_detector(const cli *c, diffad_device *dev, diffad_detecto
 
 /* ---- cli_pictures.c ---- */
 
-typedef struct cli_picture { char *path, *name; } cli_picture;      /* name: of its results, without an ending; no two are equal */
-typedef struct cli_pictures { cli_picture *item; int64_t count, capacity; } cli_pictures;
-/* Images and folders of images among the arguments from `first` on, folders sorted by name. Release also after a failure. */
-diffad_status cli_find_pictures(const cli *c, int first, cli_pictures *out);
+typedef struct cli_picture { char *path, *name; } cli_picture;      /* name: of its results, without an ending */
+typedef struct cli_pictures { cli_picture *item; int64_t count, capacity; bool are_named_apart; } cli_pictures;
+/* Images and folders of images among the arguments from `first` on, folders sorted by name. named_apart: no two names are equal, at
+ * the cost of comparing them. Release also after a failure. */
+diffad_status cli_find_pictures(const cli *c, int first, bool named_apart, cli_pictures *out);
 void          cli_pictures_release(cli_pictures *p);
 
 /* An assignment of --set with train.steps.STAGE spelled train.STAGE.steps; false: too long. */

@@ -3,8 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 void cli_sample_add(cli_sample *s, double value)
 {
@@ -12,21 +10,7 @@ void cli_sample_add(cli_sample *s, double value)
         s->value[s->count++] = value;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-double cli_sample_median(const cli_sample *s)
-{
-    double sorted[CLI_MAX_SAMPLES];
-    if (!s->count)
-        return NAN;
-    memcpy(sorted, s->value, (size_t)s->count * sizeof *sorted);
-    qsort(sorted, (size_t)s->count, sizeof *sorted, by_value);
-    return s->count % 2 ? sorted[s->count / 2] : 0.5 * (sorted[s->count / 2 - 1] + sorted[s->count / 2]);
-}
+double cli_sample_median(const cli_sample *s) { return diffad_median(s->value, s->count); }
 
 double cli_sample_min(const cli_sample *s)
 {

@@ -3,7 +3,6 @@
 #include "base/sys.h"
 #include "cli_run.h"
 #include "diffad/compare.h"
-#include "diffad/selftest.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,7 +35,7 @@ static diffad_status open_side(const cli *c, const char *spec, diffad_device **o
     DIFFAD_TRY(diffad_device_open(which, out));
     caps = diffad_device_caps(*out);
     cli_note(c, "device %s: %s (%s), %s", caps->id, caps->name, caps->platform, diffad_precision_name(precision));
-    return precision == DIFFAD_PRECISION_F32 ? DIFFAD_OK : diffad_precision_allow(*out, precision);
+    return cli_allow_precision(precision, out);
 }
 
 static void on_progress(void *user, const char *what, int64_t done, int64_t total)
@@ -60,7 +59,7 @@ static diffad_status record(job *b)
                                 .rounds = (int)cli_int(c, "repeat", 0), .op = cli_has(c, "no-ops") ? "" : cli_text(c, "op", NULL),
                                 .progress = on_progress, .stop = &cli_stop, .user = b };
     if (c->n_args) {
-        DIFFAD_TRY(cli_find_pictures(c, 1, &b->pictures));
+        DIFFAD_TRY(cli_find_pictures(c, 1, false, &b->pictures));
         if (!(paths = diffad_alloc_array((size_t)b->pictures.count + 1, sizeof *paths)))
             return diffad_fail(DIFFAD_ERR_MEMORY, "compare: no host memory");
         for (int64_t i = 0; i < b->pictures.count; i++)
@@ -76,10 +75,8 @@ static diffad_status record(job *b)
 
 static diffad_status fill_sides(job *b, const char *const *devices, const char *const *files)
 {
-    static const char *const best[] = { "" };      /* DIFFAD_DEVICE, else the best */
-    const bool is_default = b->n_devices == 1 && !devices;
     for (int i = 0; i < b->n_devices; i++)
-        DIFFAD_TRY(open_side(b->c, is_default ? best[0] : devices[i], &b->dev[i]));
+        DIFFAD_TRY(open_side(b->c, devices ? devices[i] : "", &b->dev[i]));      /* "": DIFFAD_DEVICE, else the best */
     for (int i = b->n_devices; i < b->n_sides; i++)
         DIFFAD_TRY(diffad_recording_open(files[i - b->n_devices], &b->side[i]));
     if (b->n_devices)

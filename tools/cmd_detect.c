@@ -141,7 +141,7 @@ static int run(cli *c)
     state          s    = { .c = c, .threshold = NAN, .out = cli_text(c, "out", NULL) };
     int            code = 0;
     s.mask_threshold = cli_real(c, "mask-threshold", 0.5);
-    diffad_status st = cli_find_pictures(c, 1, &s.pictures);
+    diffad_status st = cli_find_pictures(c, 1, s.out != NULL, &s.pictures);
     if (st == DIFFAD_OK)
         st = cli_open_device(c, &dev);
     if (st == DIFFAD_OK) {

@@ -132,7 +132,7 @@ static void print_json(const device_list *l, const trial *trials)
         cli_json_text(&j, "platform", c->platform);
         cli_json_text(&j, "driver", c->driver);
         cli_json_text(&j, "version", c->version);
-        cli_json_text(&j, "kind", cli_kind_name(c->kind));
+        cli_json_text(&j, "kind", diffad_device_kind_name(c->kind));
         cli_json_int(&j, "compute_units", c->compute_units);
         cli_json_int(&j, "global_mem", (int64_t)c->global_mem);
         cli_json_int(&j, "max_alloc", (int64_t)c->max_alloc);
@@ -164,7 +164,7 @@ static void print_table(const device_list *l, const trial *trials)
     for (int i = 0; i < l->count; i++) {
         const diffad_caps *c = &l->caps[i];
         cli_cell(&t, "%s", c->id);
-        cli_cell(&t, "%s", cli_kind_name(c->kind));
+        cli_cell(&t, "%s", diffad_device_kind_name(c->kind));
         cli_cell(&t, "%s", c->name);
         cli_cell(&t, "%s, %s", c->platform, c->version);
         cli_cell(&t, "%s", c->driver);

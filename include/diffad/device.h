@@ -67,6 +67,7 @@ DIFFAD_API void          diffad_device_list_release(diffad_caps *list);
 DIFFAD_API diffad_status diffad_device_open(const char *which, diffad_device **out);
 DIFFAD_API void          diffad_device_close(diffad_device *dev);      /* NULL is fine */
 DIFFAD_API const diffad_caps *diffad_device_caps(const diffad_device *dev);
+DIFFAD_API const char   *diffad_device_kind_name(diffad_device_kind kind);      /* "cpu", "integrated gpu", "gpu", "other" */
 DIFFAD_API diffad_status diffad_device_wait(diffad_device *dev);
 
 /* Which products later plans may round. Errors: UNSUPPORTED where the device has no unit for it. A device's first use of a

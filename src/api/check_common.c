@@ -1,9 +1,10 @@
-/* check_common.c: data for the cases of an op. */
+/* check_common.c: data and graphs for the cases of an op. */
 #include "api/check_common.h"
 #include "base/rng.h"
 #include "base/sys.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 int check_inputs(const diffad_op *op, const diffad_op_case *c)
@@ -27,6 +28,48 @@ diffad_dtype check_type(const diffad_op *op, const diffad_op_case *c, int i) { r
 bool check_is_absent(const diffad_op *op, const diffad_op_case *c, int i)
 {
     return i >= check_inputs(op, c) || (c->absent >> i & 1u);
+}
+
+diffad_status check_bound(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, diffad_tensor *bound[])
+{
+    for (int i = 0; i < op->n_in; i++) {
+        if (check_is_absent(op, c, i) || !diffad_op_writes(op, i))
+            continue;
+        const diffad_shape shape = check_shape(op, c, i);
+        DIFFAD_TRY(diffad_tensor_create(dev, check_type(op, c, i), &shape, &bound[i]));
+    }
+    return DIFFAD_OK;
+}
+
+diffad_status check_graph(diffad_graph *g, const diffad_op *op, const diffad_op_case *c, int least, diffad_tensor *bound[], diffad_val x[],
+                          diffad_val y[])
+{
+    diffad_val in[DIFFAD_MAX_IN];
+    char       name[16];
+    for (int i = 0; i < op->n_in; i++) {
+        in[i] = diffad_none();
+        if (x)
+            x[i] = in[i];
+        if (check_is_absent(op, c, i))
+            continue;
+        const diffad_dtype type  = check_type(op, c, i);
+        const diffad_shape shape = check_shape(op, c, i);
+        snprintf(name, sizeof name, "x%d", i);
+        in[i] = diffad_op_writes(op, i) ? diffad_bound(g, name, type, shape, &bound[i]) : diffad_input(g, name, type, shape);
+        if (x)
+            x[i] = in[i];
+        if (least && diffad_in_mask(op, op->maps_in, i) && shape.rank == 4 && shape.side[1] >= least)
+            in[i] = diffad_reorder(g, in[i]);
+    }
+    const diffad_val result = diffad_apply(g, op, c->attr, op->n_in, in);
+    for (int k = 0; k < op->n_out; k++) {
+        const diffad_val out = diffad_out(result, k);
+        snprintf(name, sizeof name, "y%d", k);
+        diffad_output(g, name, out);
+        if (y)
+            y[k] = out;
+    }
+    return diffad_graph_status(g);
 }
 
 double *check_data(const diffad_op *op, const diffad_op_case *c, int i, uint32_t salt)

@@ -25,33 +25,9 @@ typedef struct run {
 
 static diffad_status build_graph(run *r, diffad_device *dev, bool blocked)
 {
-    diffad_val in[DIFFAD_MAX_IN];
-    char       name[16];
     DIFFAD_TRY(diffad_graph_create(&r->g));
-    for (int i = 0; i < r->op->n_in; i++) {
-        in[i] = r->x[i] = diffad_none();
-        if (check_is_absent(r->op, r->c, i))
-            continue;
-        const diffad_dtype type  = check_type(r->op, r->c, i);
-        const diffad_shape shape = check_shape(r->op, r->c, i);
-        snprintf(name, sizeof name, "x%d", i);
-        if (diffad_op_writes(r->op, i)) {
-            DIFFAD_TRY(diffad_tensor_create(dev, type, &shape, &r->bound[i]));
-            r->x[i] = diffad_bound(r->g, name, type, shape, &r->bound[i]);
-        } else {
-            r->x[i] = diffad_input(r->g, name, type, shape);
-        }
-        in[i] = r->x[i];
-        if (blocked && diffad_in_mask(r->op, r->op->maps_in, i) && shape.rank == 4)
-            in[i] = diffad_reorder(r->g, r->x[i]);
-    }
-    const diffad_val y = diffad_apply(r->g, r->op, r->c->attr, r->op->n_in, in);
-    for (int k = 0; k < r->op->n_out; k++) {
-        snprintf(name, sizeof name, "y%d", k);
-        r->y[k] = diffad_out(y, k);
-        diffad_output(r->g, name, r->y[k]);
-    }
-    return diffad_graph_status(r->g);
+    DIFFAD_TRY(check_bound(dev, r->op, r->c, r->bound));
+    return check_graph(r->g, r->op, r->c, blocked, r->bound, r->x, r->y);
 }
 
 static diffad_status write_inputs(run *r)

@@ -53,13 +53,8 @@ static void add_device(diffad_text *t, char letter, const diffad_recording *r)
 static void add_head(diffad_text *t, const diffad_comparison *c)
 {
     static const char title[] = "DiffAD on two devices";
-    diffad_text_addf(t, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
-                        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>"
-                        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-                        "style-src 'unsafe-inline'\"/>\n<title>%s</title>\n<style>\n", title);
-    for (int i = 0; diffad_report_style[i]; i++)
-        diffad_text_add(t, diffad_report_style[i]);
-    diffad_text_addf(t, "</style></head>\n<body><main>\n<header><h1>%s</h1>\n<ul class=\"badges\">", title);
+    diffad_report_head(t, title);
+    diffad_text_addf(t, "<header><h1>%s</h1>\n<ul class=\"badges\">", title);
     add_device(t, 'A', c->a);
     add_device(t, 'B', c->b);
     add_html(t, "<li>model <b>", c->a->model, "</b></li>");

@@ -2,6 +2,7 @@
 #include "api/time_ops.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/median.h"
 #include "base/rng.h"
 #include "base/sys.h"
 #include "device/device.h"
@@ -10,7 +11,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { ROUNDS = 5, MAX_ROUNDS = 64, MAX_DEVICES = 8, MADE_PICTURES = 3 };
@@ -48,26 +48,20 @@ static void progress(const recorder *k, const char *what, int64_t done, int64_t 
 
 /* ---- samples ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 static void add(samples *s, double value)
 {
     if (s->count < MAX_ROUNDS)
         s->value[s->count++] = value;
 }
 
-static diffad_spread spread(samples *s)
+static diffad_spread spread(const samples *s)
 {
-    if (!s->count)
-        return (diffad_spread){ NAN, NAN, NAN };
-    qsort(s->value, (size_t)s->count, sizeof *s->value, by_value);
-    const int half = s->count / 2;
-    return (diffad_spread){ s->count % 2 ? s->value[half] : (s->value[half - 1] + s->value[half]) / 2, s->value[0],
-                            s->value[s->count - 1] };
+    diffad_spread r = { diffad_median(s->value, s->count), s->count ? s->value[0] : NAN, s->count ? s->value[0] : NAN };
+    for (int i = 1; i < s->count; i++) {
+        r.lo = fmin(r.lo, s->value[i]);
+        r.hi = fmax(r.hi, s->value[i]);
+    }
+    return r;
 }
 
 /* ---- ops against the reference ---- */
@@ -122,7 +116,7 @@ static diffad_status check_ops(const recorder *k, subject *s)
 
 /* ---- times of ops ---- */
 
-static diffad_status keep_time(subject *s, const time_case *t, samples *us)
+static diffad_status keep_time(subject *s, const time_case *t, const samples *us)
 {
     diffad_recording *r = s->r;
     if (!diffad_grow(&r->time, r->n_times, &s->times, sizeof *r->time))
@@ -318,7 +312,6 @@ static diffad_status run_rounds(recorder *k)
 
 static void describe(const recorder *k, subject *s)
 {
-    static const char *const kinds[] = { "cpu", "integrated gpu", "gpu", "other" };
     const diffad_caps *caps = diffad_device_caps(s->dev);
     diffad_recording  *r = s->r;
     snprintf(r->device, sizeof r->device, "%s", caps->name);
@@ -327,7 +320,7 @@ static void describe(const recorder *k, subject *s)
     snprintf(r->driver, sizeof r->driver, "%s", caps->driver);
     snprintf(r->version, sizeof r->version, "%s", DIFFAD_VERSION);
     snprintf(r->precision, sizeof r->precision, "%s", diffad_precision_name(caps->precision));
-    snprintf(r->kind, sizeof r->kind, "%s", kinds[caps->kind]);
+    snprintf(r->kind, sizeof r->kind, "%s", diffad_device_kind_name(caps->kind));
     r->compute_units = (int)caps->compute_units;
     r->rounds        = k->rounds;
 }

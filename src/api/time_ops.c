@@ -15,37 +15,16 @@ bool time_case_counts(const diffad_op *op, const diffad_op_case *c)
     return true;
 }
 
+/* Maps lie as inside networks: in blocks, unless they have fewer channels than a block. */
 static diffad_status build(time_case *t, const char *way)
 {
-    diffad_val in[DIFFAD_MAX_IN];
-    char name[16], forced[128];
+    char      forced[128];
     const int block = (int)diffad_device_caps(t->dev)->block;
-    const bool is_blocked = block > 1 && t->op != &diffad_op_reorder;
     DIFFAD_TRY(diffad_graph_create(&t->g));
-    for (int i = 0; i < t->op->n_in; i++) {
-        in[i] = diffad_none();
-        if (check_is_absent(t->op, t->c, i))
-            continue;
-        const diffad_dtype type = check_type(t->op, t->c, i);
-        const diffad_shape shape = check_shape(t->op, t->c, i);
-        snprintf(name, sizeof name, "x%d", i);
-        if (diffad_op_writes(t->op, i)) {
-            DIFFAD_TRY(diffad_tensor_create(t->dev, type, &shape, &t->bound[i]));
-            in[i] = diffad_bound(t->g, name, type, shape, &t->bound[i]);
-        } else {
-            in[i] = diffad_input(t->g, name, type, shape);
-        }
-        if (is_blocked && diffad_in_mask(t->op, t->op->maps_in, i) && shape.rank == 4 && shape.side[1] >= block)
-            in[i] = diffad_reorder(t->g, in[i]);
-    }
-    const diffad_val y = diffad_apply(t->g, t->op, t->c->attr, t->op->n_in, in);
-    for (int k = 0; k < t->op->n_out; k++) {
-        snprintf(name, sizeof name, "y%d", k);
-        diffad_output(t->g, name, diffad_out(y, k));
-    }
-    DIFFAD_TRY(diffad_graph_status(t->g));
+    DIFFAD_TRY(check_bound(t->dev, t->op, t->c, t->bound));
+    DIFFAD_TRY(check_graph(t->g, t->op, t->c, block > 1 && t->op != &diffad_op_reorder ? block : 0, t->bound, NULL, NULL));
     snprintf(forced, sizeof forced, "%s=%s", t->op->name, way ? way : "");
-    return diffad_plan_create(t->dev, t->g, &(diffad_plan_options){.ways = way ? forced : NULL}, &t->plan);
+    return diffad_plan_create(t->dev, t->g, &(diffad_plan_options){ .ways = way ? forced : NULL }, &t->plan);
 }
 
 static const plan_step *step_of(const time_case *t, const char *way)
@@ -60,7 +39,7 @@ static const plan_step *step_of(const time_case *t, const char *way)
 
 diffad_status time_case_open(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, const char *way, time_case *t)
 {
-    *t = (time_case){.dev = dev, .op = op, .c = c};
+    *t = (time_case){ .dev = dev, .op = op, .c = c };
     DIFFAD_TRY(build(t, way));
     t->step = step_of(t, way);
     if (t->step && op->cost)
@@ -120,5 +99,5 @@ void time_case_close(time_case *t)
     diffad_graph_destroy(t->g);
     for (int i = 0; i < DIFFAD_MAX_IN; i++)
         diffad_tensor_destroy(t->bound[i]);
-    *t = (time_case){.dev = NULL};
+    *t = (time_case){ .dev = NULL };
 }

@@ -1,6 +1,7 @@
 /* tune.c: measures the ways of a model's nodes within a budget of seconds and keeps the fastest. */
 #include "diffad/tune.h"
 #include "api/tune_internal.h"
+#include "base/median.h"
 #include "base/sys.h"
 #include "device/device.h"
 #include "kernel/tuned.h"
@@ -44,20 +45,6 @@ static diffad_status go_on(const tuning *t)
 
 /* ---- one candidate ---- */
 
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(const double *x, int n)
-{
-    double sorted[ROUNDS];
-    memcpy(sorted, x, (size_t)n * sizeof *x);
-    qsort(sorted, (size_t)n, sizeof *sorted, by_size);
-    return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
-}
-
 /* Builds, and runs once: that compiles, and is no measure. */
 static diffad_status open_timed(tuning *t, const tune_node *n, const char *choice, uint64_t blocked, const tune_trial *usual,
                                 tune_trial *out)
@@ -90,17 +77,17 @@ static diffad_status race(tuning *t, tune_trial *usual, tune_trial *other, best 
         own[n]    = is_timed(&a, &b_time) ? b_time.device : b_time.wall;
         ratio[n]  = own[n] / fmax(theirs[n], 1e-3);
         won += ratio[n] < 1;
-        if (n + 1 >= FIRST_LOOK && median(ratio, n + 1) > HOPELESS)
+        if (n + 1 >= FIRST_LOOK && diffad_median(ratio, n + 1) > HOPELESS)
             break;
         if (n + 1 < ROUNDS && !has_time(t, diffad_sys.monotonic_ns() - from))
             return DIFFAD_OK;
     }
     *done = true;
-    b->usual_us = n == ROUNDS ? median(theirs, ROUNDS) : b->usual_us;
-    const double r = n == ROUNDS ? median(ratio, ROUNDS) : HOPELESS;
+    b->usual_us = n == ROUNDS ? diffad_median(theirs, ROUNDS) : b->usual_us;
+    const double r = n == ROUNDS ? diffad_median(ratio, ROUNDS) : HOPELESS;
     if (n == ROUNDS && won >= LEAST_WON && r < GAIN && r < b->ratio) {
         b->ratio = r;
-        b->us    = median(own, ROUNDS);
+        b->us    = diffad_median(own, ROUNDS);
         snprintf(b->choice, sizeof b->choice, "%s", other->choice);
     }
     return DIFFAD_OK;

@@ -204,6 +204,12 @@ static const char *const precisions[] = { "f32", "tf32", "bf16", "f16" };
 
 const char *diffad_precision_name(diffad_precision precision) { return precisions[precision]; }
 
+const char *diffad_device_kind_name(diffad_device_kind kind)
+{
+    static const char *const names[] = { "cpu", "integrated gpu", "gpu", "other" };
+    return names[kind];
+}
+
 bool diffad_precision_named(const char *name, diffad_precision *out)
 {
     for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++)

@@ -54,9 +54,8 @@ static void add_badge(diffad_text *t, const char *name, const char *value)
     diffad_text_add(t, "</b></li>");
 }
 
-static void add_top(diffad_text *t, const diffad_report *r)
+void diffad_report_head(diffad_text *t, const char *title)
 {
-    const char *title = r->title ? r->title : "DiffAD evaluation";
     diffad_text_add(t, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
                        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>"
                        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
@@ -65,7 +64,14 @@ static void add_top(diffad_text *t, const diffad_report *r)
     diffad_text_add(t, "</title>\n<style>\n");
     for (int i = 0; diffad_report_style[i]; i++)
         diffad_text_add(t, diffad_report_style[i]);
-    diffad_text_add(t, "</style></head>\n<body><main>\n<header><h1>");
+    diffad_text_add(t, "</style></head>\n<body><main>\n");
+}
+
+static void add_top(diffad_text *t, const diffad_report *r)
+{
+    const char *title = r->title ? r->title : "DiffAD evaluation";
+    diffad_report_head(t, title);
+    diffad_text_add(t, "<header><h1>");
     diffad_text_html(t, title);
     diffad_text_add(t, "</h1>\n<ul class=\"badges\">");
     add_badge(t, "model", r->model);

@@ -10,6 +10,9 @@
 /* The page's style sheet. */
 extern const char *const diffad_report_style[];        /* NULL-terminated pieces */
 
+/* From the first line of a page to <main>; it may show pictures that are in it, and nothing from elsewhere. */
+void diffad_report_head(diffad_text *t, const char *title);
+
 /* ---- numbers ---- */
 
 /* A share as percent with one decimal, as the paper prints it; "undefined" when NaN. */

@@ -56,6 +56,12 @@ void diffad_launch_int(diffad_launch *l, int64_t v)
     add(l, (diffad_launch_arg){ .kind = DIFFAD_ARG_I32, .i = v });
 }
 
+void diffad_launch_ints(diffad_launch *l, const int64_t *v, size_t bytes)
+{
+    for (size_t i = 0; i < bytes / sizeof *v; i++)
+        diffad_launch_int(l, v[i]);
+}
+
 void diffad_launch_count(diffad_launch *l, int64_t v) { add(l, (diffad_launch_arg){ .kind = DIFFAD_ARG_I64, .i = v }); }
 void diffad_launch_float(diffad_launch *l, double v)
 {

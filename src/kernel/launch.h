@@ -53,6 +53,7 @@ void diffad_launch_group(diffad_launch *l, int64_t x, int64_t y, int64_t z);
 void diffad_launch_def(diffad_launch *l, const char *name, int64_t value);
 void diffad_launch_mem(diffad_launch *l, int32_t mem, int64_t offset, diffad_access access);
 void diffad_launch_int(diffad_launch *l, int64_t v);        /* int */
+void diffad_launch_ints(diffad_launch *l, const int64_t *v, size_t bytes);      /* each of them; bytes: sizeof v */
 void diffad_launch_count(diffad_launch *l, int64_t v);      /* ulong */
 void diffad_launch_float(diffad_launch *l, double v);       /* float */
 /* bytes of local memory the kernel declares: checked before the driver sees it (PoCL aborts) */

@@ -86,7 +86,6 @@ enum { CONV2D_LANES = 16 };
  * each of `pixels`; or, for the gradient of the weight, for each of `scalars` (a divisor of 16). */
 typedef struct conv2d_tile { int64_t vectors, pixels, scalars; } conv2d_tile;
 conv2d_tile conv2d_tile_of(const diffad_caps *caps, int64_t channels);
-void conv2d_add_ints(diffad_launch *l, const int64_t *ints, size_t bytes);
 
 /* Packs w as [lane blocks][inner / inner_block][taps y][taps x][inner_block][16 vectors]; zero where a block is not
  * full. `by_output`: lanes run over output channels and `inner` over input channels, or the other way round. */

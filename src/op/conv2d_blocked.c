@@ -46,12 +46,6 @@ int conv2d_blocked_variants(const diffad_node *n, const diffad_caps *caps)
     return (int)(sizeof tiles / sizeof tiles[0]);
 }
 
-void conv2d_add_ints(diffad_launch *l, const int64_t *ints, size_t bytes)
-{
-    for (size_t i = 0; i < bytes / sizeof *ints; i++)
-        diffad_launch_int(l, ints[i]);
-}
-
 /* ---- packed weights ---- */
 
 diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, bool by_output,
@@ -88,9 +82,9 @@ diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_pha
     const int64_t ints[] = { lanes, inner, lane_stride, inner_stride, inner_block, p->taps_y, p->taps_x, p->kw,
                              p->ky0, p->kx0, p->k_step };
     if (whole)
-        conv2d_add_ints(&l, whole_ints, sizeof whole_ints);
+        diffad_launch_ints(&l, whole_ints, sizeof whole_ints);
     else
-        conv2d_add_ints(&l, ints, sizeof ints);
+        diffad_launch_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     diffad_emit_pack_end(e);
     return DIFFAD_OK;
@@ -158,7 +152,7 @@ static void add_geometry(diffad_launch *l, const conv2d_phase *p)
                              diffad_ceil_div(p->out_c, CONV2D_LANES), p->out_c, p->rows, p->cols, p->out_h, p->out_w,
                              p->row0, p->col0, p->out_stride, p->taps_y, p->taps_x, p->stride, p->dilation, p->top,
                              p->left };
-    conv2d_add_ints(l, ints, sizeof ints);
+    diffad_launch_ints(l, ints, sizeof ints);
 }
 
 static diffad_status emit_rows(diffad_emit *e, const conv2d_phase *p, const conv2d_tile *tile, int32_t packed)
@@ -176,7 +170,7 @@ static diffad_status emit_rows(diffad_emit *e, const conv2d_phase *p, const conv
     diffad_launch_def(&l, "V", tile->vectors);
     conv2d_add_operands(&l, e, p, packed);
     add_geometry(&l, p);
-    conv2d_add_ints(&l, (int64_t[]){ group, run, segments, p->bias >= 0 }, 4 * sizeof(int64_t));
+    diffad_launch_ints(&l, (int64_t[]){ group, run, segments, p->bias >= 0 }, 4 * sizeof(int64_t));
     return diffad_emit_launch(e, &l);
 }
 
@@ -200,7 +194,7 @@ static diffad_status emit_gather(diffad_emit *e, const conv2d_phase *p, const co
     diffad_launch_def(&l, "EACH", each);
     conv2d_add_operands(&l, e, p, packed);
     add_geometry(&l, p);
-    conv2d_add_ints(&l, (int64_t[]){ blocks, run, p->bias >= 0 }, 3 * sizeof(int64_t));
+    diffad_launch_ints(&l, (int64_t[]){ blocks, run, p->bias >= 0 }, 3 * sizeof(int64_t));
     return diffad_emit_launch(e, &l);
 }
 
@@ -248,9 +242,9 @@ diffad_status conv2d_sum_partial(diffad_emit *e, const conv2d_shape *s, const co
     const int64_t ints[] = { lanes, inner, p->inner_block, taps, p->by_output ? by_out : by_in,
                              p->by_output ? by_in : by_out, p->flipped };
     if (whole)
-        conv2d_add_ints(&l, whole_ints, sizeof whole_ints);
+        diffad_launch_ints(&l, whole_ints, sizeof whole_ints);
     else
-        conv2d_add_ints(&l, ints, sizeof ints);
+        diffad_launch_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
 
@@ -284,7 +278,7 @@ diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
     }
     const int64_t ints[] = { in_blocks, s.h, s.w, diffad_ceil_div(s.o, CONV2D_LANES), s.oh, s.ow, s.kh, s.kw,
                              s.at.stride, s.at.dilation, s.at.top, s.at.left, rows_each, run, passes };
-    conv2d_add_ints(&l, ints, sizeof ints);
+    diffad_launch_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     return direct ? DIFFAD_OK : conv2d_sum_partial(e, &s, &part);
 }

@@ -35,8 +35,7 @@ static void add_geometry(diffad_launch *l, const conv2d_shape *s)
 {
     const int64_t ints[] = { s->h, s->w, s->oh, s->ow, s->kh, s->kw, s->at.stride, s->at.dilation, s->at.top,
                              s->at.left };
-    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
-        diffad_launch_int(l, ints[i]);
+    diffad_launch_ints(l, ints, sizeof ints);
 }
 
 /* Columns of `count` samples of x from sample n0 on. */

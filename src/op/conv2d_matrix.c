@@ -90,12 +90,6 @@ static void add_tile(diffad_launch *l, const tile *t, diffad_precision precision
     diffad_launch_def(l, "NT", t->nt);
 }
 
-static void add_ints(diffad_launch *l, const int64_t *ints, size_t bytes)
-{
-    for (size_t i = 0; i < bytes / sizeof *ints; i++)
-        diffad_launch_int(l, ints[i]);
-}
-
 /* ---- forward, and backward with respect to the input ---- */
 
 /* How a phase is cut up. A stage is `sub` blocks of WORDS words of input channels. */
@@ -190,7 +184,7 @@ static diffad_status pack_words(diffad_emit *e, const diffad_node *n, const conv
     diffad_emit_in(&l, e, p->weight);
     diffad_launch_mem(&l, *mem, 0, DIFFAD_WRITE);
     const int64_t ints[] = { p->out_c, p->in_c, out_tiles, p->w_out, p->w_in, p->taps_y, p->taps_x, p->kw, p->ky0, p->kx0, p->k_step };
-    add_ints(&l, ints, sizeof ints);
+    diffad_launch_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     diffad_emit_pack_end(e);
     return DIFFAD_OK;
@@ -223,7 +217,7 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, const conv
     const int64_t ints[] = { p->in_c, p->in_h, p->in_w, p->out_c, p->out_h, p->out_w, p->rows, p->cols, p->row0, p->col0,
                              p->out_stride, p->top, p->left, c->stages, c->each, c->groups_m * c->t.wm * c->t.mt,
                              part < 0 && p->bias >= 0 };
-    add_ints(&l, ints, sizeof ints);
+    diffad_launch_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
 
@@ -297,7 +291,7 @@ diffad_status conv2d_matrix_dw_emit(diffad_emit *e, const diffad_node *n, diffad
     }
     const int64_t ints[] = { s.i, s.h, s.w, s.o, s.oh, s.ow, s.kh, s.kw, s.at.stride, s.at.dilation, s.at.top, s.at.left, columns,
                              terms, run };
-    add_ints(&l, ints, sizeof ints);
+    diffad_launch_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     return slices == 1 ? DIFFAD_OK : conv2d_add_weight_slices(e, count, slices, part);
 }

@@ -90,12 +90,6 @@ static diffad_launch tiled(const char *program, const char *kernel, const layout
     return l;
 }
 
-static void add_ints(diffad_launch *l, const int64_t *ints, size_t bytes)
-{
-    for (size_t i = 0; i < bytes / sizeof *ints; i++)
-        diffad_launch_int(l, ints[i]);
-}
-
 /* ---- forward, and backward with respect to the input ---- */
 
 static int64_t slabs_of(const conv2d_phase *p) { return diffad_ceil_div(p->in_c, DEPTH) * p->taps_y * p->taps_x; }
@@ -117,7 +111,7 @@ static diffad_status pack_rows(diffad_emit *e, const diffad_node *n, const conv2
     diffad_launch_mem(&l, *mem, 0, DIFFAD_WRITE);
     const int64_t ints[] = { p->out_c, p->in_c, pitch, p->w_out, p->w_in, p->taps_y, p->taps_x, p->kw, p->ky0, p->kx0,
                              p->k_step };
-    add_ints(&l, ints, sizeof ints);
+    diffad_launch_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     diffad_emit_pack_end(e);
     return DIFFAD_OK;
@@ -140,7 +134,7 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, const conv
                              p->col0, p->out_stride, p->taps_y, p->taps_x, p->stride, p->dilation, p->top, p->left,
                              p->n * p->rows * p->cols, slabs, diffad_ceil_div(slabs > 0 ? slabs : 1, y->slices), pitch,
                              part < 0 && p->bias >= 0 };
-    add_ints(&l, ints, sizeof ints);
+    diffad_launch_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
 
@@ -204,7 +198,7 @@ diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n)
     }
     const int64_t ints[] = { s.i, s.h, s.w, s.o, s.oh, s.ow, s.kh, s.kw, s.at.stride, s.at.dilation, s.at.top,
                              s.at.left, columns, terms, y.each * DEPTH };
-    add_ints(&l, ints, sizeof ints);
+    diffad_launch_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     return y.slices == 1 ? DIFFAD_OK : conv2d_add_weight_slices(e, count, y.slices, part);
 }

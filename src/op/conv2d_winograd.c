@@ -68,7 +68,7 @@ static diffad_status emit_input(diffad_emit *e, const walk *k, int64_t first, in
     diffad_launch_mem(&l, v, 0, DIFFAD_WRITE);
     const int64_t ints[] = { k->in_blocks, p->in_h, p->in_w, k->tiles_x, k->tiles_each, first * k->chunk, k->tiles,
                              k->groups, p->top, p->left };
-    conv2d_add_ints(&l, ints, sizeof ints);
+    diffad_launch_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
 
@@ -88,7 +88,7 @@ static diffad_status emit_products(diffad_emit *e, const walk *k, int64_t first,
     diffad_emit_out_updated(&l, e, 0);
     const int64_t ints[] = { k->in_blocks, k->out_blocks, p->out_c, p->out_h, p->out_w, k->tiles_x, k->tiles_each,
                              first * k->chunk, k->tiles, k->groups, p->bias >= 0 };
-    conv2d_add_ints(&l, ints, sizeof ints);
+    diffad_launch_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
 

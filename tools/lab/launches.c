@@ -133,35 +133,11 @@ static diffad_status print_plan(const listing *o, const diffad_plan *p)
 
 /* ---- cases of ops ---- */
 
-/* `blocked`: maps come in the device's blocks, so that ways which follow them do. */
-static diffad_status build_case(diffad_graph *g, const diffad_op *op, const diffad_op_case *c, bool blocked)
-{
-    static diffad_tensor *nowhere[DIFFAD_MAX_IN];
-    diffad_val            x[DIFFAD_MAX_IN];
-    char                  name[16];
-    for (int i = 0; i < op->n_in; i++) {
-        x[i] = diffad_none();
-        if (check_is_absent(op, c, i))
-            continue;
-        const diffad_dtype type  = check_type(op, c, i);
-        const diffad_shape shape = check_shape(op, c, i);
-        snprintf(name, sizeof name, "x%d", i);
-        x[i] = diffad_op_writes(op, i) ? diffad_bound(g, name, type, shape, &nowhere[i]) : diffad_input(g, name, type, shape);
-        if (blocked && diffad_in_mask(op, op->maps_in, i) && shape.rank == 4)
-            x[i] = diffad_reorder(g, x[i]);
-    }
-    const diffad_val y = diffad_apply(g, op, c->attr, op->n_in, x);
-    for (int k = 0; k < op->n_out; k++) {
-        snprintf(name, sizeof name, "y%d", k);
-        diffad_output(g, name, diffad_out(y, k));
-    }
-    return diffad_graph_status(g);
-}
-
 /* way NULL: the one that the plan takes. *variants: how many the way has for this case, beside the one it finds best. */
 static diffad_status list_case(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, const diffad_way *way, int variant,
                                bool blocked, int *variants)
 {
+    static diffad_tensor *nowhere[DIFFAD_MAX_IN];
     listing       o = { .dev = dev, .runs = 1, .only = op, .is_default = !way };
     diffad_road   r = { NULL, NULL };
     char          forced[128] = "", number[16] = "";
@@ -172,7 +148,7 @@ static diffad_status list_case(diffad_device *dev, const diffad_op *op, const di
     snprintf(o.plan, sizeof o.plan, "op %s %s", op->name, c->name);
     diffad_status st = diffad_graph_create(&r.graph);
     if (st == DIFFAD_OK)
-        st = build_case(r.graph, op, c, blocked);
+        st = check_graph(r.graph, op, c, blocked, nowhere, NULL, NULL);
     for (int64_t i = 0; st == DIFFAD_OK && i < r.graph->n_nodes && way; i++)
         if (r.graph->node[i]->op == op && way->variants && plan_way_fits(r.graph->node[i], &dev->caps, way))
             *variants = way->variants(r.graph->node[i], &dev->caps);

@@ -18,33 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import bench_detect as nets
-
-
-# ---- losses ----
-
-
-def focal(logits, mask):
-    p = logits.float().softmax(1)
-    target = torch.cat([1 - mask, mask], 1).clamp(1e-5, 1 - 1e-5)
-    pt = (target * p).sum(1) + 1e-5
-    return (-(1 - pt) ** 2 * pt.log()).mean()
-
-
-def ssim_window(channels):
-    line = torch.exp(-(torch.arange(11) - 5.0) ** 2 / (2 * 1.5**2))
-    line = line / line.sum()
-    return line.outer(line).expand(channels, 1, 11, 11).contiguous()
-
-
-def ssim_loss(rec, x, window):
-    c1, c2 = 0.01**2, 0.03**2      # pictures lie within 0..1
-
-    def blur(v):
-        return F.conv2d(v, window, padding=5, groups=v.shape[1])
-
-    a, b = blur(rec), blur(x)
-    va, vb, vab = blur(rec * rec) - a * a, blur(x * x) - b * b, blur(rec * x) - a * b
-    return 1 - ((2 * a * b + c1) * (2 * vab + c2) / ((a * a + b * b + c1) * (va + vb + c2))).mean()
+import losses
 
 
 def critic(channels, ndf, layers):
@@ -134,20 +108,20 @@ class Seg:
         self.inputs = {"x": torch.rand(batch, channels, *d["image_size"]), "mask": (torch.rand(batch, 1, *d["image_size"]) < 0.125).float()}
 
     def loss(self, x, mask):
-        return focal(self.net(x), mask)
+        return losses.focal(self.net(x).float(), mask)
 
 
 class Draem:
     def __init__(self, d, batch):
         c = d["image_channels"]
         self.net = nn.ModuleList([nets.Reconstructor(c, d["draem"]["rec_base"]), nets.Segmenter(2 * c, d["draem"]["seg_base"])])
-        self.others, self.window = [], ssim_window(c)
+        self.others, self.window = [], losses.ssim_window(c)
         self.inputs = {"x": torch.rand(batch, c, *d["image_size"]), "augmented": torch.rand(batch, c, *d["image_size"]),
                        "mask": (torch.rand(batch, 1, *d["image_size"]) < 0.125).float()}
 
     def loss(self, x, augmented, mask):
         rec = self.net[0](augmented).float()
-        return F.mse_loss(rec, x) + ssim_loss(rec, x, self.window) + focal(self.net[1](torch.cat([rec, augmented], 1)), mask)
+        return F.mse_loss(rec, x) + losses.ssim_loss(rec, x, self.window) + losses.focal(self.net[1](torch.cat([rec, augmented], 1)).float(), mask)
 
 
 STAGES = {"vae": Vae, "ldm": Ldm, "seg": Seg, "draem": Draem}

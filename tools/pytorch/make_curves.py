@@ -17,6 +17,7 @@ import torch.nn.functional as F
 import checkpoint_forward as forward
 import checkpoint_modules as modules
 import golden_file
+import losses as published
 
 FLOAT32_RUNS = 4
 
@@ -99,25 +100,9 @@ def clipped(parameters, recipe):
 # ---- losses ----
 
 
-def focal(logits, mask):
-    p, m = torch.softmax(logits, 1), mask.to(logits.dtype)
-    target = torch.cat([1 - m, m], 1).clamp(1e-5, 1 - 1e-5)
-    pt = (target * p).sum(1) + 1e-5
-    return (-(1 - pt)**2 * pt.log()).mean()
-
-
 def ssim_loss(rec, x):
     low, high = (-1 if rec.min() < -0.5 else 0), (255 if rec.max() > 128 else 1)
-    c1, c2, channels = (0.01 * (high - low))**2, (0.03 * (high - low))**2, x.shape[1]
-    line = torch.exp(-(torch.arange(11, dtype=torch.float64) - 5)**2 / (2 * 1.5**2)).to(x.dtype)
-    window = (line / line.sum()).outer(line / line.sum()).expand(channels, 1, 11, 11).contiguous()
-
-    def blur(v):
-        return F.conv2d(v, window, padding=5, groups=channels)
-
-    a, b = blur(rec), blur(x)
-    va, vb, vab = blur(rec * rec) - a * a, blur(x * x) - b * b, blur(rec * x) - a * b
-    return 1 - ((2 * a * b + c1) * (2 * vab + c2) / ((a * a + b * b + c1) * (va + vb + c2))).mean()
+    return published.ssim_loss(rec, x, published.ssim_window(x.shape[1], x.dtype), high - low)
 
 
 # ---- stages: recorded(g, d, pool) gives the inputs, with `pool` batches of pictures, which follow each other in a circle;
@@ -265,7 +250,7 @@ def seg_recorded(g, d, pool):
 
 def seg_train(nets, tape, d):
     net = nets["segmenter"]
-    curves = train(d["train"]["seg"], [net], lambda k: {"loss": focal(forward.segment(net, tape("x", k)), tape("mask", k))})
+    curves = train(d["train"]["seg"], [net], lambda k: {"loss": published.focal(forward.segment(net, tape("x", k)), tape("mask", k))})
     names = ("encoder_segment.block1.0.weight", "encoder_segment.block1.1.running_mean", "encoder_segment.block1.1.running_var",
              "decoder_segment.fin_out.0.weight")
     return curves, {"seg." + n: net.state_dict()[n] for n in names}
@@ -283,7 +268,7 @@ def draem_train(nets, tape, d):
     def losses(k):
         x, seen = tape("x", k), tape("augmented", k)
         y = forward.reconstruct(rec, seen)
-        parts = {"l2": F.mse_loss(y, x), "ssim": ssim_loss(y, x), "focal": focal(forward.segment(seg, torch.cat([y, seen], 1)), tape("mask", k))}
+        parts = {"l2": F.mse_loss(y, x), "ssim": ssim_loss(y, x), "focal": published.focal(forward.segment(seg, torch.cat([y, seen], 1)), tape("mask", k))}
         return {"loss": sum(parts.values()), **parts}
 
     curves = train(d["train"]["draem"], [rec, seg], losses)
