@@ -48,7 +48,7 @@ typedef struct cli_pytorch {
     int     pid, to, from;               /* pipes */
     char    version[64], device[96], layout[32];
     int     threads;
-    int64_t parameters, peak_rss;        /* bytes */
+    int64_t parameters, peak_rss, beyond_weights;        /* bytes but for the first; the last of the device's memory */
 } cli_pytorch;
 /* description: JSON of diffad_config_to_json; work: the second argument of the script, which says what a run is; on_cpu: else on
  * the GPU that PyTorch sees; precision: as PyTorch does it, by TF32 or autocast; batch: of detections, steps have the description's. */
@@ -56,9 +56,10 @@ typedef struct cli_pytorch_work { const char *script, *description, *work; int t
 /* script: a file of tools/pytorch. Fails with USAGE when python3 with torch is not there. */
 diffad_status cli_pytorch_start(cli_pytorch *p, const cli_pytorch_work *w);
 diffad_status cli_pytorch_run(cli_pytorch *p, double *seconds);
-void          cli_pytorch_end(cli_pytorch *p);       /* fills peak_rss */
-/* Its times beside ours, round by round: ratio is theirs over ours. "pytorch": an object; a line. */
-void          cli_pytorch_json(cli_json *j, const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio);
-void          cli_pytorch_print(const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio);
+void          cli_pytorch_end(cli_pytorch *p);       /* fills what it held at most */
+/* Its times beside ours, round by round: ratio is theirs over ours; beyond_weights: our bytes of the device, its share is ours over
+ * theirs. "pytorch": an object; a line. */
+void          cli_pytorch_json(cli_json *j, const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio, int64_t beyond_weights);
+void          cli_pytorch_print(const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio, int64_t beyond_weights);
 
 #endif

@@ -14,7 +14,7 @@ typedef struct row {
     cli_sample  ms, pytorch_ms, ratio;
     double      gflop;
     int         launches, batch;
-    size_t      peak_bytes;
+    size_t      peak_bytes, beyond_weights;
     cli_pytorch pytorch;
 } row;
 
@@ -69,6 +69,7 @@ static diffad_status measure(const job *j, const train_stage *stage, row *r)
         r->launches   = diffad_plan_launches(train_bench_plan(b));
         r->batch      = train_bench_batch(b);
         r->peak_bytes = diffad_device_peak_bytes(dev);
+        r->beyond_weights = r->peak_bytes - train_bench_weights(b);
         snprintf(r->device, sizeof r->device, "%s", diffad_device_caps(dev)->name);
         snprintf(r->driver, sizeof r->driver, "%s", diffad_device_caps(dev)->driver);
         snprintf(r->tuned, sizeof r->tuned, "%s", diffad_tune_digest(dev, &ways));
@@ -106,10 +107,11 @@ static void print_json(const row *r, int n, const diffad_train_options *o, int r
         cli_json_real(&j, "gflops", r[i].gflop / cli_sample_median(&r[i].ms) * 1e3, 6);
         cli_json_int(&j, "launches", r[i].launches);
         cli_json_int(&j, "peak_bytes", (int64_t)r[i].peak_bytes);
+        cli_json_int(&j, "beyond_weights", (int64_t)r[i].beyond_weights);
         if (against->row)
             cli_json_real(&j, "against", cli_sample_median(&r[i].ms) / cli_against_ms(against, r[i].stage), 6);
         if (r[i].ratio.count)
-            cli_pytorch_json(&j, &r[i].pytorch, &r[i].pytorch_ms, &r[i].ratio);
+            cli_pytorch_json(&j, &r[i].pytorch, &r[i].pytorch_ms, &r[i].ratio, (int64_t)r[i].beyond_weights);
         cli_json_close(&j, '}');
     }
     cli_json_close(&j, ']');
@@ -125,7 +127,7 @@ static void print_text(const row *r, int n)
                 cli_sample_median(&r[i].ms), cli_sample_min(&r[i].ms), cli_sample_max(&r[i].ms), r[i].gflop,
                 r[i].gflop / cli_sample_median(&r[i].ms) * 1e3, r[i].launches, cli_bytes_text((double)r[i].peak_bytes, memory, sizeof memory));
         if (r[i].ratio.count)
-            cli_pytorch_print(&r[i].pytorch, &r[i].pytorch_ms, &r[i].ratio);
+            cli_pytorch_print(&r[i].pytorch, &r[i].pytorch_ms, &r[i].ratio, (int64_t)r[i].beyond_weights);
     }
 }
 

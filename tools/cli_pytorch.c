@@ -113,7 +113,8 @@ void cli_pytorch_end(cli_pytorch *p)
     if (p->pid <= 0)
         return;
     json_t *row = tell(p, "end\n") ? read_line(p) : NULL;
-    p->peak_rss = (int64_t)json_integer_value(json_object_get(row, "peak_rss"));
+    p->peak_rss       = (int64_t)json_integer_value(json_object_get(row, "peak_rss"));
+    p->beyond_weights = (int64_t)json_integer_value(json_object_get(row, "beyond_weights"));
     json_decref(row);
     close(p->to);
     close(p->from);
@@ -121,7 +122,7 @@ void cli_pytorch_end(cli_pytorch *p)
     p->pid = 0;
 }
 
-void cli_pytorch_json(cli_json *j, const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio)
+void cli_pytorch_json(cli_json *j, const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio, int64_t beyond_weights)
 {
     cli_json_open(j, "pytorch", '{');
     cli_json_text(j, "version", p->version);
@@ -131,14 +132,18 @@ void cli_pytorch_json(cli_json *j, const cli_pytorch *p, const cli_sample *ms, c
     cli_json_int(j, "parameters", p->parameters);
     cli_sample_json(j, "ms", ms);
     cli_json_int(j, "peak_rss", p->peak_rss);
+    cli_json_int(j, "beyond_weights", p->beyond_weights);
+    cli_json_real(j, "memory_ratio", (double)beyond_weights / (double)p->beyond_weights, 4);
     cli_sample_json(j, "ratio", ratio);
     cli_json_close(j, '}');
 }
 
-void cli_pytorch_print(const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio)
+void cli_pytorch_print(const cli_pytorch *p, const cli_sample *ms, const cli_sample *ratio, int64_t beyond_weights)
 {
-    char host[24];
+    char host[24], theirs[24];
     cli_out("PyTorch %s on %s, %d threads, %s: %.2f ms (%.2f .. %.2f), %s of process memory; %.2f times as long (%.2f .. %.2f)\n", p->version,
             p->device, p->threads, p->layout, cli_sample_median(ms), cli_sample_min(ms), cli_sample_max(ms),
             cli_bytes_text((double)p->peak_rss, host, sizeof host), cli_sample_median(ratio), cli_sample_min(ratio), cli_sample_max(ratio));
+    cli_out("beyond the weights it holds %s of the device's memory; here it is %.2f of that\n",
+            cli_bytes_text((double)p->beyond_weights, theirs, sizeof theirs), (double)beyond_weights / (double)p->beyond_weights);
 }

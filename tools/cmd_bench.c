@@ -229,6 +229,12 @@ static int64_t peak_rss(void)
     return getrusage(RUSAGE_SELF, &u) == 0 ? (int64_t)u.ru_maxrss * 1024 : 0;
 }
 
+/* Of the device's memory: packed weights, maps and work space. */
+static int64_t beyond_weights(const job *b)
+{
+    return (int64_t)diffad_device_peak_bytes(b->dev) - diffad_detector_info_of(b->d)->parameters * (int64_t)sizeof(float);
+}
+
 static void totals(const job *b, double *gflop, int64_t *launches)
 {
     *gflop    = 0;
@@ -281,13 +287,14 @@ static void print_json(const job *b)
     cli_json_real(&j, "gflops", gflop / cli_sample_median(&b->ms) * 1e3, 6);
     cli_json_int(&j, "launches", launches);
     cli_json_int(&j, "peak_bytes", (int64_t)diffad_device_peak_bytes(b->dev));
+    cli_json_int(&j, "beyond_weights", beyond_weights(b));
     cli_json_int(&j, "peak_rss", peak_rss());
     if (b->against.row)
         cli_json_real(&j, "against", cli_sample_median(&b->ms) / cli_against_ms(&b->against, NULL), 6);
     cli_json_real(&j, "build_ms_cold", b->build_cold, 6);
     cli_json_real(&j, "build_ms_warm", b->build_warm, 6);
     if (b->has_pytorch)
-        cli_pytorch_json(&j, &b->pytorch, &b->pytorch_ms, &b->ratio);
+        cli_pytorch_json(&j, &b->pytorch, &b->pytorch_ms, &b->ratio, beyond_weights(b));
     cli_json_close(&j, '}');
     cli_json_print(&j);
 }
@@ -319,7 +326,7 @@ static void print_text(const job *b)
         cli_out("kernels until the first result: %.0f ms with empty caches, %.0f ms with filled ones\n", b->build_cold,
                 b->build_warm);
     if (b->has_pytorch)
-        cli_pytorch_print(&b->pytorch, &b->pytorch_ms, &b->ratio);
+        cli_pytorch_print(&b->pytorch, &b->pytorch_ms, &b->ratio, beyond_weights(b));
     for (int i = 0; i < b->stages; i++)
         cli_against_print(&b->against, b->stage[i].now.name, cli_sample_median(&b->stage[i].ms));
     cli_against_print(&b->against, NULL, cli_sample_median(&b->ms));

@@ -133,3 +133,13 @@ diffad_status train_bench_step(train_bench *b, double *ms)
 
 const diffad_plan *train_bench_plan(const train_bench *b) { return b->road.plan; }
 int                train_bench_batch(const train_bench *b) { return b->job.recipe->batch; }
+
+size_t train_bench_weights(const train_bench *b)
+{
+    const diffad_params *const lists[] = { b->run.autoencoder, b->run.critic, b->run.lpips, b->run.unet, b->run.segmenter, b->run.draem_rec, b->run.draem_seg };
+    int64_t values = 0;
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        if (lists[i] && lists[i]->count && lists[i]->item[0]->tensor)
+            values += diffad_params_elements(lists[i], false);
+    return (size_t)values * sizeof(float);
+}

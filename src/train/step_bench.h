@@ -13,5 +13,6 @@ void          train_bench_close(train_bench *b);
 diffad_status train_bench_step(train_bench *b, double *ms);      /* waits for its end */
 const diffad_plan *train_bench_plan(const train_bench *b);
 int           train_bench_batch(const train_bench *b);
+size_t        train_bench_weights(const train_bench *b);      /* bytes of the plain weights on the device, of earlier stages too */
 
 #endif

@@ -344,7 +344,7 @@ Test(road, bench_of_training_takes_its_turn_with_pytorch, .timeout = 400)
     const char *folder = folder_new(), *python = folder_path(folder, "python");
     FILE       *f = fopen(python, "w");
     fprintf(f, "#!/bin/sh\necho \"$1 $3 $4 $5 $6\" >>'%s/asked'\necho '{\"torch\": \"9.9\", \"device\": \"d\", \"threads\": 1, \"layout\": \"l\", "
-               "\"parameters\": 5}'\nwhile read word; do [ $word = run ] || break; echo '{\"seconds\": 7}'; done\necho '{\"peak_rss\": 11}'\n", folder);
+               "\"parameters\": 5}'\nwhile read word; do [ $word = run ] || break; echo '{\"seconds\": 7}'; done\necho '{\"peak_rss\": 11, \"beyond_weights\": 4000}'\n", folder);
     fclose(f);
     chmod(python, 0755);
     setenv("DIFFAD_PYTHON", python, 1);
@@ -357,6 +357,8 @@ Test(road, bench_of_training_takes_its_turn_with_pytorch, .timeout = 400)
         const double  ratio = json_number_value(json_object_get(theirs, "ratio"));
         cr_expect_eq(json_number_value(json_object_get(theirs, "ms")), 7000);
         cr_expect_eq(json_integer_value(json_object_get(theirs, "peak_rss")), 11);
+        const double beyond = (double)json_integer_value(json_object_get(stage, "beyond_weights"));
+        cr_expect_float_eq(json_number_value(json_object_get(theirs, "memory_ratio")) * 4000, beyond, 0.001 * beyond);
         cr_expect(ratio > 0 && ratio <= 7000 / json_number_value(json_object_get(stage, "ms_min")) * 1.001, "%g", ratio);
     }
     const tool_result asked = tool_run("cache info -q; cat '%s/asked'", folder);

@@ -4,7 +4,8 @@
     python3 bench_detect.py DESCRIPTION.json-text SAMPLER_STEPS THREADS cpu|gpu f32|tf32|bf16|f16 BATCH
 
 Random weights, BATCH pictures at a time, the faster of both memory layouts; float32 without TF32, with it, or autocast to bf16 or f16. Prints a line of JSON when ready; then, for each line "run" on standard input, one
-with the seconds of a batch (upload of the pictures to the maps' largest means); at "end" one with the peak memory.
+with the seconds of a batch (upload of the pictures to the maps' largest means); at "end" one with the peak memory of the
+process, and of the device beyond the weights.
 """
 import json
 import math
@@ -15,6 +16,8 @@ import time
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+import memory
 
 
 def group_norm(channels, eps):
@@ -330,6 +333,7 @@ class Bench:
         self.model = (Draem if d["kind"] == "draem" else Diffad)(d, steps).eval().to(device)
         self.picture = torch.rand(batch, d["image_channels"], h, w)
         self.device, self.layout = device, torch.contiguous_format
+        self.mark = memory.Mark(device)
         seconds = {}
         for layout in (torch.contiguous_format, torch.channels_last):
             self.layout = layout
@@ -338,6 +342,7 @@ class Bench:
             seconds[layout] = min(self.detect()[0] for _ in range(2))
         self.layout = min(seconds, key=seconds.get)
         self.model = self.model.to(memory_format=self.layout)
+        self.mark.forget_peak()
         self.detect()
 
     def detect(self):
@@ -366,7 +371,7 @@ def main():
                 break
             seconds, score = bench.detect()
             print(json.dumps({"seconds": seconds, "score": score if math.isfinite(score) else None}), flush=True)
-    print(json.dumps({"peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
+    print(json.dumps({"peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "beyond_weights": bench.mark.beyond()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from torch import nn
 
 import bench_detect as nets
 import losses
+import memory
 
 
 def critic(channels, ndf, layers):
@@ -146,6 +147,7 @@ class Bench:
         self.networks = [self.stage.net] + self.stage.others
         for n in self.networks:
             n.to(device)
+        self.mark = memory.Mark(device)
         self.first = optimiser(self.stage.net, self.recipe)
         self.second = optimiser(self.stage.critic, self.recipe) if getattr(self.stage, "critic", None) else None
         self.shadow, self.decay = None, d["train"]["ema_decay"]
@@ -157,6 +159,7 @@ class Bench:
             self.step()
             seconds[layout] = min(self.step() for _ in range(2))
         self.use(min(seconds, key=seconds.get))
+        self.mark.forget_peak()
         self.step()
 
     def use(self, layout):
@@ -202,7 +205,7 @@ def main():
         if line.strip() == "end":
             break
         print(json.dumps({"seconds": bench.step()}), flush=True)
-    print(json.dumps({"peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
+    print(json.dumps({"peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "beyond_weights": bench.mark.beyond()}), flush=True)
 
 
 if __name__ == "__main__":
