@@ -19,17 +19,19 @@ bool cli_spell_set(const char *given, char *out, size_t bytes)
 void cli_on_train(void *user, const diffad_train_progress *p)
 {
     static char stage[64];
-    char        note[96], loss[32] = "";
+    char        note[128], loss[32] = "", scale[64] = "";
     if (strcmp(stage, p->stage) != 0 || p->step <= 1) {
         snprintf(stage, sizeof stage, "%s", p->stage);
         cli_progress_begin(user, stage, "step", p->step, p->total);
     }
     if (isfinite(p->loss) && p->loss != 0)      /* 0: pictures are made, nothing is trained */
         snprintf(loss, sizeof loss, "loss %.4g", p->loss);
+    if (p->loss_scale > 0)
+        snprintf(scale, sizeof scale, ", loss scale %g, %lld skipped", p->loss_scale, (long long)p->skipped);
     if (p->images_per_second > 0)
-        snprintf(note, sizeof note, "%s%s%.1f images/s", loss, *loss ? ", " : "", p->images_per_second);
+        snprintf(note, sizeof note, "%s%s%.1f images/s%s", loss, *loss ? ", " : "", p->images_per_second, scale);
     else
-        snprintf(note, sizeof note, "%s", loss);
+        snprintf(note, sizeof note, "%s%s", loss, scale);
     cli_progress(p->step, note);
 }
 

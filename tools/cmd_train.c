@@ -224,8 +224,6 @@ static int run(cli *c)
     int                 code = collect_sets(c, &s);
     if (code)
         return code;
-    if (strcmp(cli_text(c, "precision", "f32"), "f16") == 0)
-        return cli_usage(c, "--precision f16: small gradients would vanish in it: train in bf16 or tf32");
     diffad_train_options o = options_of(c, &s);
     o.note = on_note;
     diffad_status st = train_describe(&o, &d);

@@ -141,8 +141,9 @@ DIFFAD_API diffad_val diffad_ssim_range(diffad_graph *g, diffad_val x);
 /* 0.5 (mean relu(1-real) + mean relu(1+fake)) */
 DIFFAD_API diffad_val diffad_hinge(diffad_graph *g, diffad_val real, diffad_val fake);
 
-/* a, b: one value each, squared norms -> weight * clamp(sqrt(a) / (sqrt(b) + 1e-4), 0, 1e4); no gradient */
-DIFFAD_API diffad_val diffad_adaptive_weight(diffad_graph *g, diffad_val a, diffad_val b, double weight);
+/* a, b: one value each, squared norms -> weight * clamp(sqrt(a) / (sqrt(b) + 1e-4), 0, 1e4); not a number where one of them is
+ * not finite; no gradient. scaler [3] (diffad_unscale): the norms are of gradients times its scale; or none. */
+DIFFAD_API diffad_val diffad_adaptive_weight(diffad_graph *g, diffad_val a, diffad_val b, diffad_val scaler, double weight);
 
 /* ---- optimisation: of n parameters in few launches; what is written is bound ---- */
 
@@ -158,6 +159,16 @@ DIFFAD_API void diffad_ema(diffad_graph *g, int n, const diffad_val *shadow, con
 DIFFAD_API diffad_val diffad_grad_norm(diffad_graph *g, int n, const diffad_val *grad);
 /* norm [2] -> []: min(1, limit / (norm + 1e-6)) (PyTorch's clip_grad_norm_); 0 when not finite */
 DIFFAD_API diffad_val diffad_clip_scale(diffad_graph *g, diffad_val norm, double limit);
+
+/* Of gradients of a loss that was scaled: scaler [3]: scale, steps since it changed, steps skipped so far. hyper [8] as above, norm [2]
+ * of the scaled gradients, step []: which one this is, from 1; decay [] or none.
+ * -> hyper whose gradient scale takes the loss's off and whose k counts the steps that were not skipped; the unscaled norm [2];
+ * min(decay, (1+k)/(10+k)) []. */
+typedef struct diffad_unscaled { diffad_val hyper, norm, decay; } diffad_unscaled;
+DIFFAD_API diffad_unscaled diffad_unscale(diffad_graph *g, diffad_val hyper, diffad_val scaler, diffad_val norm, diffad_val step, diffad_val decay);
+/* After the step; scaler bound. norm [2] finite: the scale doubles (to 2^127 at most) with the interval-th such step since it changed;
+ * else it is halved and the step counted as skipped. */
+DIFFAD_API void diffad_update_scale(diffad_graph *g, diffad_val scaler, diffad_val norm, int interval);
 
 #ifdef __cplusplus
 }

@@ -21,6 +21,8 @@ typedef struct diffad_train_progress {
     int64_t     step, total;
     double      loss;              /* the last one read back; NaN before the first */
     double      images_per_second;
+    double      loss_scale;        /* f16: what the stage's loss is multiplied by for its gradients (the critic's own: metrics.jsonl); 0 */
+    int64_t     skipped;           /* f16: steps without effect so far, since a gradient overflowed */
 } diffad_train_progress;
 typedef void (*diffad_train_progress_fn)(void *user, const diffad_train_progress *p);
 

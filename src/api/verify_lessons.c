@@ -84,7 +84,7 @@ static diffad_val critic_weight(verify_lesson *l, const stage *s, diffad_val nll
     const diffad_val w = diffad_bound(n->g, last->name, DIFFAD_F32, last->shape, &last->tensor);
     diffad_graph_grad(n->g, nll, diffad_none(), &w, 1, &a);
     diffad_graph_grad(n->g, term, diffad_none(), &w, 1, &b);
-    return diffad_adaptive_weight(n->g, diffad_sum_squares(n->g, a), diffad_sum_squares(n->g, b),
+    return diffad_adaptive_weight(n->g, diffad_sum_squares(n->g, a), diffad_sum_squares(n->g, b), diffad_none(),
                                   s->d.train.critic_weight);
 }
 

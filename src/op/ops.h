@@ -21,7 +21,7 @@
     X(focal) X(focal_grad) X(ssim_filter) X(ssim_filter_grad) X(ssim) X(ssim_grad) X(ssim_range) \
     X(adam) X(ema) X(sums_of_squares) X(norm_of_squares) X(clip_scale)                          \
     /* training */                                                                              \
-    X(adaptive_weight)                                                                          \
+    X(adaptive_weight) X(unscale) X(update_scale)                                               \
     /* movement */                                                                              \
     X(fill) X(stop_gradient) X(reorder) X(reshape) X(concat) X(slice) X(slice_grad)             \
     X(pad) X(assign) X(cast)                                                                    \

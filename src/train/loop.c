@@ -10,6 +10,8 @@
 
 enum { READ_EVERY = 10, MAX_SKIPPED = 3 };
 
+static const float LEAST_SCALE = 1.0f / 65536;
+
 /* The first plan of a phase chooses ways; a continued run takes those that its state names. */
 static diffad_status build_road(train_job *j, int phase, bool is_last, diffad_road *road)
 {
@@ -83,33 +85,43 @@ diffad_status train_read_losses(const train_job *j, const train_roads *r, double
     return DIFFAD_OK;
 }
 
-/* norm[1] 1: the step had an effect. */
-static diffad_status check_losses(train_job *j, const double *losses, const float norm[2])
+/* norm[1] 1: the step had an effect. Where losses are scaled, steps without any are how a scale is found, until it is so small that no
+ * gradient could have overflowed. */
+static diffad_status check_losses(train_job *j, const train_scale *scale, const double *losses, const float norm[2])
 {
-    j->skipped = norm[1] == 1.0f && isfinite(losses[0]) ? 0 : j->skipped + 1;
+    const bool is_searching = train_is_scaled(j) && scale[0].scale >= LEAST_SCALE && scale[1].scale >= LEAST_SCALE;
+    j->skipped = (norm[1] == 1.0f || is_searching) && isfinite(losses[0]) ? 0 : j->skipped + 1;
     if (j->skipped >= MAX_SKIPPED)
         DIFFAD_FAIL(DIFFAD_ERR_NUMERICS, "stage %s diverged: loss or gradient not finite at step %lld; lower train.%s.rate (%g) or set "
-                    "train.%s.clip; the last saved state is whole", j->stage->name, (long long)j->step, j->stage->name, j->recipe->rate, j->stage->name);
+                    "train.%s.clip%s; the last saved state is whole", j->stage->name, (long long)j->step, j->stage->name, j->recipe->rate, j->stage->name,
+                    train_is_scaled(j) ? ", or train in bf16 or f32" : "");
     return DIFFAD_OK;
 }
 
-/* metrics.jsonl only grows within a run; a resumed stage cuts it back to what the state knows. */
-static diffad_status append_metrics(const train_job *j, const double *losses, double norm, double rate)
+static void add_number(diffad_text *t, const char *prefix, const char *name, double value, int digits)
 {
+    diffad_text_addf(t, ",\"%s%s\":", prefix, name);
+    diffad_text_add_f64(t, value, digits);
+}
+
+/* metrics.jsonl only grows within a run; a resumed stage cuts it back to what the state knows. */
+static diffad_status append_metrics(const train_job *j, const train_scale *scale, const double *losses, double norm, double rate)
+{
+    static const char *const prefix[TRAIN_SCALERS] = { "", "critic." };
     diffad_text t = { 0 };
     char       *path = diffad_path_join(j->run->folder, "metrics.jsonl");
     diffad_text_addf(&t, "{\"stage\":\"%s\",\"step\":%lld", j->stage->name, (long long)j->step);
     for (int i = 0; i < j->stage->n_losses; i++)
-        if (!isnan(losses[i]) || i == 0) {
-            diffad_text_addf(&t, ",\"%s\":", j->stage->losses[i]);
-            diffad_text_add_f64(&t, losses[i], 7);
+        if (!isnan(losses[i]) || i == 0)
+            add_number(&t, "", j->stage->losses[i], losses[i], 7);
+    add_number(&t, "", "norm", norm, 7);
+    add_number(&t, "", "rate", train_rate(j->recipe, j->step), 7);
+    add_number(&t, "", "images_per_second", rate, 4);
+    for (int i = 0; i < TRAIN_SCALERS && train_is_scaled(j); i++)
+        if (i == 0 || train_has_critic(j)) {
+            add_number(&t, prefix[i], "loss_scale", scale[i].scale, 9);
+            add_number(&t, prefix[i], "skipped", scale[i].skipped, 9);
         }
-    diffad_text_add(&t, ",\"norm\":");
-    diffad_text_add_f64(&t, norm, 7);
-    diffad_text_add(&t, ",\"rate\":");
-    diffad_text_add_f64(&t, train_rate(j->recipe, j->step), 7);
-    diffad_text_add(&t, ",\"images_per_second\":");
-    diffad_text_add_f64(&t, rate, 4);
     diffad_text_add(&t, "}\n");
     diffad_status st = path && !t.failed ? diffad_file_append(path, t.s, (int64_t)t.length) : diffad_fail(DIFFAD_ERR_MEMORY, "metrics: no host memory");
     diffad_text_release(&t);
@@ -119,16 +131,20 @@ static diffad_status append_metrics(const train_job *j, const double *losses, do
 
 static diffad_status report(train_job *j, const train_roads *roads, uint64_t start, int64_t first)
 {
-    double losses[6];
-    float  norm[2];
+    double      losses[6];
+    float       norm[2];
+    train_scale scale[TRAIN_SCALERS];
     DIFFAD_TRY(train_read_losses(j, roads, losses, norm));
-    DIFFAD_TRY(check_losses(j, losses, norm));
+    for (int i = 0; i < TRAIN_SCALERS; i++)
+        DIFFAD_TRY(train_read_scaler(j, i, &scale[i]));
+    DIFFAD_TRY(check_losses(j, scale, losses, norm));
     const double seconds = (double)(diffad_sys.monotonic_ns() - start) * 1e-9;
     const double rate = (double)((j->step - first) * j->recipe->batch * j->recipe->accumulate) / (seconds + 1e-9);
     if (j->run->options.progress)
         j->run->options.progress(j->run->options.user, &(diffad_train_progress){ .stage = j->stage->name, .step = j->step,
-                                 .total = j->recipe->steps, .loss = losses[0], .images_per_second = rate });
-    return append_metrics(j, losses, norm[0], rate);
+                                 .total = j->recipe->steps, .loss = losses[0], .images_per_second = rate,
+                                 .loss_scale = scale[0].scale, .skipped = (int64_t)scale[0].skipped });
+    return append_metrics(j, scale, losses, norm[0], rate);
 }
 
 static bool is_stopping(const train_job *j) { return j->run->options.stop && *j->run->options.stop; }

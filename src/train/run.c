@@ -75,15 +75,27 @@ diffad_status run_ways_write(const char *folder, const char *stage, char *ways[T
     return st;
 }
 
+static const char *const scale_keys[TRAIN_SCALERS][2] = { { "loss_scale", "skipped" }, { "critic_loss_scale", "critic_skipped" } };
+
+static json_t *stage_json(const run_record *r, int i)
+{
+    json_t *s = json_pack("{sI sf sI sb ss}", "steps", (json_int_t)r->stage[i].steps, "seconds", r->stage[i].seconds, "peak_bytes",
+                          (json_int_t)r->stage[i].peak_bytes, "done", r->stage[i].is_done, "precision", r->stage[i].precision);
+    for (int k = 0; k < TRAIN_SCALERS; k++)
+        if (r->stage[i].scale[k].scale > 0) {
+            json_object_set_new(s, scale_keys[k][0], json_real((double)r->stage[i].scale[k].scale));
+            json_object_set_new(s, scale_keys[k][1], json_integer((json_int_t)r->stage[i].scale[k].skipped));
+        }
+    return s;
+}
+
 diffad_status run_record_write(const char *folder, const run_record *r, const diffad_desc *d)
 {
     char         *text = diffad_config_to_json(diffad_desc_fields, d), *path = diffad_path_join(folder, "run.json"), seed[32];
     json_t       *desc = text ? json_loads(text, 0, NULL) : NULL, *stages = json_object();
     for (int i = 0; i < RUN_STAGES; i++)
         if (r->stage[i].steps > 0 || r->stage[i].is_done)
-            json_object_set_new(stages, run_stages[i]->name, json_pack("{sI sf sI sb}", "steps", (json_int_t)r->stage[i].steps, "seconds",
-                                                                       r->stage[i].seconds, "peak_bytes", (json_int_t)r->stage[i].peak_bytes,
-                                                                       "done", r->stage[i].is_done));
+            json_object_set_new(stages, run_stages[i]->name, stage_json(r, i));
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)r->seed);      /* a string: JSON numbers lose 64-bit integers */
     json_t *root = json_pack("{si ss ss ss ss ss ss ss ss ss ss so sI so ss so so ss}", "format", FORMAT, "version", r->version, "model", r->model,
                              "scale", r->scale, "class", r->class_name, "data", r->data, "textures", r->textures, "device", r->device,
@@ -148,6 +160,11 @@ static diffad_status parse_record(const char *path, const json_t *root, run_reco
         r->stage[i].seconds = json_number_value(json_object_get(s, "seconds"));
         r->stage[i].peak_bytes = (size_t)json_integer_value(json_object_get(s, "peak_bytes"));
         r->stage[i].is_done = json_is_true(json_object_get(s, "done"));
+        text_of(s, "precision", r->stage[i].precision, sizeof r->stage[i].precision);
+        for (int k = 0; k < TRAIN_SCALERS; k++) {
+            r->stage[i].scale[k].scale   = (float)json_number_value(json_object_get(s, scale_keys[k][0]));
+            r->stage[i].scale[k].skipped = (float)json_number_value(json_object_get(s, scale_keys[k][1]));
+        }
     }
     return read_description(path, root, d);
 }
@@ -181,7 +198,7 @@ diffad_status run_record_read(const char *folder, run_record *r, diffad_desc *d)
 
 diffad_status run_open_params(train_run *r)
 {
-    diffad_params **const lists[] = { &r->autoencoder, &r->critic, &r->unet, &r->segmenter, &r->draem_rec, &r->draem_seg };
+    diffad_params **const lists[] = { &r->autoencoder, &r->critic, &r->unet, &r->segmenter, &r->draem_rec, &r->draem_seg, &r->scalers };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         if (!*lists[i] && !(*lists[i] = diffad_params_create()))
             DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "run: no host memory");
@@ -190,7 +207,7 @@ diffad_status run_open_params(train_run *r)
 
 void run_close(train_run *r)
 {
-    diffad_params *const lists[] = { r->autoencoder, r->critic, r->lpips, r->unet, r->segmenter, r->draem_rec, r->draem_seg };
+    diffad_params *const lists[] = { r->autoencoder, r->critic, r->lpips, r->unet, r->segmenter, r->draem_rec, r->draem_seg, r->scalers };
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         diffad_params_destroy(lists[i]);
     diffad_dataset_close(r->dataset);

@@ -16,7 +16,14 @@ typedef struct run_record {
     int64_t  parameters;
     double   threshold;              /* NaN: not known */
     char     threshold_rule[256];
-    struct { int64_t steps; double seconds; size_t peak_bytes; bool is_done; } stage[RUN_STAGES];     /* vae, ldm, seg, draem */
+    struct {
+        int64_t     steps;
+        double      seconds;
+        size_t      peak_bytes;
+        bool        is_done;
+        char        precision[8];                 /* of its products; "": not trained here */
+        train_scale scale[TRAIN_SCALERS];         /* f16: at its end; the critic's all zero where there was none */
+    } stage[RUN_STAGES];             /* vae, ldm, seg, draem */
 } run_record;
 
 extern const train_stage *const run_stages[RUN_STAGES];

@@ -50,7 +50,8 @@ static void build(train_job *j, int phase, bool is_last, diffad_graph *g)
     const diffad_val loss = diffad_mse(g, diffad_unet(&nn, d, in, t), eps);
     diffad_output(g, "loss", loss);
     train_add_update(g, 1, &j->run->unet, loss, &(train_update){ .prefix = "", .clip = j->recipe->clip, .has_ema = d->train.ema_decay > 0,
-                                                             .accumulate = j->recipe->accumulate, .is_last = is_last });
+                                                             .accumulate = j->recipe->accumulate, .is_last = is_last,
+                                                             .scaler = train_bound_scaler(j, g, 0) });
 }
 
 static diffad_status fill(train_job *j, diffad_plan *plan)

@@ -198,7 +198,8 @@ static void seg_build(train_job *j, int phase, bool is_last, diffad_graph *g)
                                      diffad_input(g, "mask", DIFFAD_U8, diffad_shape4(n, 1, h, w)), d->segmenter.base_channels);
     diffad_output(g, "loss", loss);
     train_add_update(g, 1, &j->run->segmenter, loss, &(train_update){ .prefix = "", .clip = j->recipe->clip,
-                                                                  .accumulate = j->recipe->accumulate, .is_last = is_last });
+                                                                  .accumulate = j->recipe->accumulate, .is_last = is_last,
+                                                                  .scaler = train_bound_scaler(j, g, 0) });
 }
 
 static diffad_status shapes_of(diffad_params *rec, diffad_params *seg, const diffad_desc *d, int rec_base, int seg_base, int channels)
@@ -271,7 +272,8 @@ static void draem_build(train_job *j, int phase, bool is_last, diffad_graph *g)
     diffad_output(g, "l2", l2);
     diffad_output(g, "ssim", ssim);
     diffad_output(g, "focal", focal);
-    const train_update   u = { .prefix = "", .clip = j->recipe->clip, .accumulate = j->recipe->accumulate, .is_last = is_last };
+    const train_update   u = { .prefix = "", .clip = j->recipe->clip, .accumulate = j->recipe->accumulate, .is_last = is_last,
+                               .scaler = train_bound_scaler(j, g, 0) };
     diffad_params *const both[] = { j->run->draem_rec, j->run->draem_seg };
     train_add_update(g, 2, both, loss, &u);
 }

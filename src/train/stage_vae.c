@@ -61,10 +61,12 @@ static diffad_val generator_term(train_job *j, diffad_graph *g, diffad_val nll, 
         return diffad_graph_fail(g, DIFFAD_ERR_INTERNAL, "first stage: no decoder.conv_out.weight");
     const diffad_val w = diffad_bound(g, last->name, DIFFAD_F32, last->shape, &last->tensor);
     const diffad_val term = diffad_affine(g, diffad_mean(g, critic_of(j, g, rec)), -1, 0);
+    const diffad_val scaler = train_bound_scaler(j, g, 0), seed = train_loss_seed(g, scaler);
     diffad_val a, b;
-    diffad_graph_grad(g, nll, diffad_none(), &w, 1, &a);
-    diffad_graph_grad(g, term, diffad_none(), &w, 1, &b);
-    const diffad_val weight = diffad_adaptive_weight(g, diffad_sum_squares(g, a), diffad_sum_squares(g, b), j->run->desc.train.critic_weight);
+    diffad_graph_grad(g, nll, seed, &w, 1, &a);
+    diffad_graph_grad(g, term, seed, &w, 1, &b);
+    const diffad_val weight = diffad_adaptive_weight(g, diffad_sum_squares(g, a), diffad_sum_squares(g, b), scaler,
+                                                    j->run->desc.train.critic_weight);
     return diffad_scale_by(g, term, diffad_stop_gradient(g, weight));
 }
 
@@ -83,7 +85,8 @@ static void build(train_job *j, int which, bool is_last, diffad_graph *g)
     diffad_output(g, "loss", loss);
     diffad_output(g, "nll", nll);
     diffad_output(g, "kl", kl);
-    train_update u = { .prefix = "", .clip = j->recipe->clip, .accumulate = j->recipe->accumulate, .is_last = is_last };
+    train_update u = { .prefix = "", .clip = j->recipe->clip, .accumulate = j->recipe->accumulate, .is_last = is_last,
+                       .scaler = train_bound_scaler(j, g, 0) };
     train_add_update(g, 1, &j->run->autoencoder, loss, &u);
     if (which == PHASE_CRITIC) {      /* the critic's turn sees a new reconstruction by the updated autoencoder */
         const pass       q = reconstruct(j, g, x, keys, dropout, CRITICS_TURN);
@@ -92,6 +95,7 @@ static void build(train_job *j, int which, bool is_last, diffad_graph *g)
         const diffad_val hinge = diffad_hinge(g, real_score, critic_of(j, g, fake));
         diffad_output(g, "critic", hinge);
         u.prefix = "critic.";
+        u.scaler = train_bound_scaler(j, g, 1);
         train_add_update(g, 1, &j->run->critic, hinge, &u);
     }
 }

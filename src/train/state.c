@@ -25,6 +25,8 @@ static char *file_of(const train_job *j, bool is_final)
     return diffad_path_join(j->run->folder, name);
 }
 
+static const char *precision_of(const train_job *j) { return diffad_precision_name(diffad_device_caps(j->run->dev)->precision); }
+
 static void full_prefix(char *out, size_t bytes, int part, const char *list) { snprintf(out, bytes, "%s%s", state_parts[part].prefix, list); }
 
 static diffad_status collect(const train_job *j, bool is_final, diffad_arena *arena, diffad_file_list *files)
@@ -40,7 +42,7 @@ static diffad_status collect(const train_job *j, bool is_final, diffad_arena *ar
             full_prefix(full, sizeof full, p, prefix[i]);
             DIFFAD_TRY(diffad_params_collect(list[i], full, state_parts[p].part, arena, files));
         }
-    return DIFFAD_OK;
+    return is_final || !train_is_scaled(j) ? DIFFAD_OK : diffad_params_collect(j->run->scalers, "", DIFFAD_PART_VALUE, arena, files);
 }
 
 diffad_status train_state_save(const train_job *j, bool is_final)
@@ -55,12 +57,14 @@ diffad_status train_state_save(const train_job *j, bool is_final)
     diffad_text_add_f64(&t, j->run->latent_scale, 17);
     snprintf(scale, sizeof scale, "%s", t.s ? t.s : "");
     diffad_text_release(&t);
-    diffad_file_text meta[7 + 2 * TRAIN_PHASES] = { { "format", "diffad-1" }, { "stage", j->stage->name }, { "step", step }, { "model", desc },
+    diffad_file_text meta[8 + 2 * TRAIN_PHASES] = { { "format", "diffad-1" }, { "stage", j->stage->name }, { "step", step }, { "model", desc },
                                                     { "latent_scale", scale } };
     int n_meta = 5;
     snprintf(seconds, sizeof seconds, "%lld", (long long)(1000 * train_seconds(j)));
-    if (!is_final)      /* a finished file says what was trained, to the bit; how long it took stands in run.json */
+    if (!is_final) {      /* a finished file says what was trained, to the bit; the rest stands in run.json */
         meta[n_meta++] = (diffad_file_text){ "milliseconds", seconds };
+        meta[n_meta++] = (diffad_file_text){ "precision", precision_of(j) };
+    }
     snprintf(parts, sizeof parts, "%d", j->parts);
     if (j->parts > 1)
         meta[n_meta++] = (diffad_file_text){ "parts", parts };
@@ -83,11 +87,15 @@ diffad_status train_state_save(const train_job *j, bool is_final)
 
 static diffad_status check_header(const train_job *j, const diffad_file *f, const char *path, int64_t *step)
 {
-    const char *format = diffad_file_metadata(f, "format"), *stage = diffad_file_metadata(f, "stage"), *at = diffad_file_metadata(f, "step");
+    const char *format = diffad_file_metadata(f, "format"), *stage = diffad_file_metadata(f, "stage"), *at = diffad_file_metadata(f, "step"),
+               *precision = diffad_file_metadata(f, "precision");      /* NULL: a finished stage, or a state of a build without the key */
     if (!format || strcmp(format, "diffad-1") != 0)
         DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: format \"%s\" is not diffad-1; a newer diffad may have written it", path, format ? format : "");
     if (!stage || strcmp(stage, j->stage->name) != 0 || !at || !diffad_parse_i64(at, step) || *step < 0)
         DIFFAD_FAIL(DIFFAD_ERR_CHECKPOINT, "%s: not a file of stage %s", path, j->stage->name);
+    if (precision && strcmp(precision, precision_of(j)) != 0)
+        DIFFAD_FAIL(DIFFAD_ERR_USAGE, "%s: the stage began in %s, %s was asked for: continue with --precision %s", path, precision, precision_of(j),
+                    precision);
     return DIFFAD_OK;
 }
 
@@ -108,6 +116,8 @@ static diffad_status load_parts(train_job *j, const diffad_file *f, bool is_fina
             full_prefix(full, sizeof full, p, prefix[i]);
             DIFFAD_TRY(diffad_params_load(list[i], f, full, part, false, false));
         }
+    if (!is_final && train_is_scaled(j))
+        DIFFAD_TRY(diffad_params_load(j->run->scalers, f, "", DIFFAD_PART_VALUE, false, false));
     for (int i = 0; i < 2 * TRAIN_PHASES; i++) {
         const char *ways = diffad_file_metadata(f, way_keys[i]);
         diffad_release(j->ways[i / 2][i % 2]);

@@ -18,7 +18,7 @@ diffad_val train_noise(const train_job *j, diffad_graph *g, const char *name, di
 /* Inputs that follow from the description and the step: they are never recorded. */
 static bool is_of_recipe(const char *name)
 {
-    static const char *const names[] = { "hyper", "critic.hyper", "decay", "a", "b" };
+    static const char *const names[] = { "hyper", "critic.hyper", "count", "critic.count", "decay", "a", "b" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(name, names[i]) == 0)
             return true;

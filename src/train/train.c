@@ -160,7 +160,7 @@ diffad_status train_open_networks(train_job *j, unsigned with)
         DIFFAD_TRY(diffad_params_allocate(list[i], j->run->dev, with));
         DIFFAD_TRY(diffad_params_init(list[i], j->run->options.seed, j->stage->first_network + (uint32_t)i));
     }
-    return DIFFAD_OK;
+    return with & DIFFAD_WITH_MOMENTS ? train_open_scalers(j) : DIFFAD_OK;
 }
 
 static void drop_optimiser(train_job *j)
@@ -214,6 +214,10 @@ done:
     if (!(found && is_final)) {
         record->stage[k].seconds    = fmax(record->stage[k].seconds, train_seconds(&j));
         record->stage[k].peak_bytes = r->dev->peak_bytes;
+        snprintf(record->stage[k].precision, sizeof record->stage[k].precision, "%s", diffad_precision_name(diffad_device_caps(r->dev)->precision));
+        for (int i = 0; i < TRAIN_SCALERS && st == DIFFAD_OK; i++)
+            if (i == 0 || train_has_critic(&j))
+                st = train_read_scaler(&j, i, &record->stage[k].scale[i]);
     }
     r->dev->peak_bytes = peak > r->dev->peak_bytes ? peak : r->dev->peak_bytes;
     record->stage[k].steps   = j.step;

@@ -12,7 +12,10 @@
 #include "diffusion/latent.h"
 #include "model/models.h"
 
-enum { TRAIN_SEED_ROWS = 4, TRAIN_PHASES = 2, TRAIN_MAX_LISTS = 4, TRAIN_PICTURES = 8 };
+enum { TRAIN_SEED_ROWS = 4, TRAIN_PHASES = 2, TRAIN_MAX_LISTS = 4, TRAIN_PICTURES = 8, TRAIN_SCALERS = 2 };
+
+/* Of an optimiser whose loss is scaled (src/op/loss_scale.c). */
+typedef struct train_scale { float scale, since, skipped; } train_scale;      /* steps since it changed; steps without effect */
 
 typedef struct train_run {
     diffad_device       *dev;
@@ -21,6 +24,7 @@ typedef struct train_run {
     diffad_dataset      *dataset;
     double               latent_scale;    /* of z against the encoder's latent */
     diffad_params       *autoencoder, *critic, *lpips, *unet, *segmenter, *draem_rec, *draem_seg;
+    diffad_params       *scalers;         /* a train_scale for each optimiser of the stage; f16 alone */
     char                *folder;          /* of the run */
     diffad_lock          lock;            /* on it, while it is trained */
 } train_run;
@@ -90,14 +94,31 @@ typedef struct train_update {
     double      clip;
     int         accumulate;               /* batches whose gradients are summed; the clipping is of their mean */
     bool        has_ema, is_last;
+    diffad_val  scaler;                   /* of the loss; invalid: it is not scaled */
 } train_update;
 
-/* Appends d(loss)/d(trained parameters), their norm and guard, and Adam (or the sums). Inputs made: PREFIXhyper [8] and,
- * with EMA, PREFIXdecay []. Output made: PREFIXnorm [2]. */
+/* Appends d(loss)/d(trained parameters), their norm and guard, and Adam (or the sums). Inputs made: PREFIXhyper [8],
+ * with EMA PREFIXdecay [], with a scaler PREFIXcount []. Output made: PREFIXnorm [2], of unscaled gradients. */
 void train_add_update(diffad_graph *g, int n_lists, diffad_params *const *lists, diffad_val loss, const train_update *u);
 /* hyper of step k (from 1) and the EMA's decay, written to a plan made with train_add_update. */
 diffad_status train_write_hyper(diffad_plan *plan, const char *prefix, const desc_stage *recipe, int64_t k, int accumulate, double ema_decay);
 double train_rate(const desc_stage *recipe, int64_t k);
+
+/* ---- scaler.c: the scale of a loss whose gradients pass through f16 ---- */
+
+/* Whether the stage's losses are scaled: products round to f16. The range of bf16 and tf32 is float32's. */
+bool          train_is_scaled(const train_job *j);
+/* Makes the scalers, at their start. */
+diffad_status train_open_scalers(train_job *j);
+/* The scaler of the stage's optimiser (0) or the critic's (1) in a graph; invalid where losses are not scaled. Each has its own: the
+ * autoencoder's loss is a sum over pixels, the critic's a mean, and a scale low enough for the one would lose the other's gradients. */
+diffad_val    train_bound_scaler(const train_job *j, diffad_graph *g, int which);
+/* Seed of the gradients of a loss: its scale [], or invalid, which is 1. */
+diffad_val    train_loss_seed(diffad_graph *g, diffad_val scaler);
+/* Whether the stage has a critic at work by the last step done, with an optimiser of its own. */
+bool          train_has_critic(const train_job *j);
+/* Waits for the device. All zero where losses are not scaled. */
+diffad_status train_read_scaler(const train_job *j, int which, train_scale *out);
 
 /* ---- tape.c: drawn or recorded ---- */
 

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { MAX_TRAINED = 4096 };
+enum { MAX_TRAINED = 4096, GROWTH_INTERVAL = 2000 };      /* GradScaler's default */
 
 typedef struct grads {
     diffad_param   *param[MAX_TRAINED];
@@ -26,7 +26,7 @@ static diffad_val input(diffad_graph *g, const char *prefix, const char *name, d
 }
 
 /* Parameters that the loss does not reach (none in these networks) keep their values. */
-static void collect(diffad_graph *g, int n_lists, diffad_params *const *lists, diffad_val loss, bool has_sum, grads *s)
+static void collect(diffad_graph *g, int n_lists, diffad_params *const *lists, diffad_val loss, const train_update *u, grads *s)
 {
     for (int k = 0; k < n_lists; k++)
         for (int64_t i = 0; i < lists[k]->count && s->n < MAX_TRAINED; i++) {
@@ -39,9 +39,9 @@ static void collect(diffad_graph *g, int n_lists, diffad_params *const *lists, d
                 g->value[s->p[s->n].id]->is_changing = true;
             s->n++;
         }
-    diffad_graph_grad(g, loss, diffad_none(), s->p, s->n, s->d);
+    diffad_graph_grad(g, loss, train_loss_seed(g, u->scaler), s->p, s->n, s->d);
     for (int i = 0; i < s->n; i++)
-        if (has_sum && diffad_is_valid(s->d[i]))
+        if (u->accumulate > 1 && diffad_is_valid(s->d[i]))
             s->d[i] = diffad_add(g, s->d[i], diffad_bound(g, "sum", DIFFAD_F32, s->param[i]->shape, &s->param[i]->sum));
 }
 
@@ -76,15 +76,23 @@ static void apply(diffad_graph *g, grads *s, const train_update *u)
     char name[64];
     bind_state(g, s, u->has_ema);
     diffad_val norm = diffad_grad_norm(g, s->n_reached, s->grad);
+    diffad_val hyper = input(g, u->prefix, "hyper", diffad_shape1(8));
+    diffad_val decay = u->has_ema ? input(g, u->prefix, "decay", diffad_shape0()) : diffad_none();
+    if (diffad_is_valid(u->scaler)) {
+        const diffad_unscaled plain = diffad_unscale(g, hyper, u->scaler, norm, input(g, u->prefix, "count", diffad_shape0()), decay);
+        hyper = plain.hyper;
+        norm  = plain.norm;
+        decay = plain.decay;
+    }
     snprintf(name, sizeof name, "%snorm", u->prefix);
     diffad_output(g, name, norm);
-    diffad_val hyper = input(g, u->prefix, "hyper", diffad_shape1(8));
-    const diffad_val decay = u->has_ema ? input(g, u->prefix, "decay", diffad_shape0()) : diffad_none();
     const diffad_val ok = diffad_reshape(g, diffad_slice(g, diffad_reshape(g, norm, diffad_shape2(1, 2)), 1, 1), diffad_shape0());
     hyper = with_clip(g, hyper, norm, u->clip * fmax(1, u->accumulate));      /* the norm is the sum's */
     diffad_adam(g, s->n_reached, s->set, hyper, ok);
     if (u->has_ema)
         diffad_ema(g, s->n_reached, s->shadow, s->reached, decay, ok);
+    if (diffad_is_valid(u->scaler))
+        diffad_update_scale(g, u->scaler, norm, GROWTH_INTERVAL);
 }
 
 void train_add_update(diffad_graph *g, int n_lists, diffad_params *const *lists, diffad_val loss, const train_update *u)
@@ -95,7 +103,7 @@ void train_add_update(diffad_graph *g, int n_lists, diffad_params *const *lists,
         return;
     }
     const bool has_sum = u->accumulate > 1;
-    collect(g, n_lists, lists, loss, has_sum, s);
+    collect(g, n_lists, lists, loss, u, s);
     if (u->is_last)
         apply(g, s, u);
     for (int i = 0; i < s->n && has_sum; i++)
@@ -126,8 +134,12 @@ diffad_status train_write_hyper(diffad_plan *plan, const char *prefix, const des
     DIFFAD_TRY(diffad_tensor_write(diffad_plan_tensor(plan, name), hyper, sizeof hyper));
     snprintf(name, sizeof name, "%sdecay", prefix);
     diffad_tensor *t = diffad_plan_tensor(plan, name);
-    const float    decay = (float)fmin(ema_decay, (1.0 + (double)k) / (10.0 + (double)k));      /* LDM's warm-up, k from 1 */
-    return t ? diffad_tensor_write(t, &decay, sizeof decay) : DIFFAD_OK;
+    const float    decay = (float)fmin(ema_decay, (1.0 + (double)k) / (10.0 + (double)k)), count = (float)k;      /* LDM's warm-up, k from 1 */
+    if (t)
+        DIFFAD_TRY(diffad_tensor_write(t, &decay, sizeof decay));
+    snprintf(name, sizeof name, "%scount", prefix);
+    t = diffad_plan_tensor(plan, name);
+    return t ? diffad_tensor_write(t, &count, sizeof count) : DIFFAD_OK;
 }
 
 diffad_status train_write_keys(diffad_plan *plan, const char *name, uint64_t seed, uint32_t step, int64_t first, int count)

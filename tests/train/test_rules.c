@@ -1,5 +1,5 @@
-/* test_rules.c: training as the reference trains: rates, optimiser, averages, initial values, the critic's turn, samples that
- * do not depend on their batch. */
+/* test_rules.c: training as the reference trains: rates, optimiser, averages, loss scales, initial values, the critic's turn, samples
+ * that do not depend on their batch. */
 #include "base/rng.h"
 #include "base/sys.h"
 #include "diffusion/latent.h"
@@ -33,14 +33,16 @@ Test(rules, multistep_drops_where_80_and_90_percent_of_the_steps_are_done)
 /* loss = mean (w - x)^2 over 6 numbers: d = (w - x) / 3 */
 enum { N = 6 };
 
-static diffad_road step_road(diffad_device *dev, diffad_params *params, bool is_last, int accumulate)
+/* *scaler: a train_scale, or NULL: the loss is not scaled. */
+static diffad_road step_road(diffad_device *dev, diffad_params *params, diffad_tensor **scaler, bool is_last, int accumulate)
 {
     diffad_road      r = { graph_new(), NULL };
     diffad_param    *w = diffad_params_find(params, "w");
     const diffad_val v = diffad_bound(r.graph, "w", DIFFAD_F32, w->shape, &w->tensor);
     const diffad_val loss = diffad_mse(r.graph, v, diffad_input(r.graph, "x", DIFFAD_F32, diffad_shape1(N)));
     diffad_output(r.graph, "loss", loss);
-    train_add_update(r.graph, 1, &params, loss, &(train_update){ .prefix = "", .has_ema = true, .accumulate = accumulate, .is_last = is_last });
+    train_add_update(r.graph, 1, &params, loss, &(train_update){ .prefix = "", .has_ema = true, .accumulate = accumulate, .is_last = is_last,
+                     .scaler = *scaler ? diffad_bound(r.graph, "scaler", DIFFAD_F32, diffad_shape1(3), scaler) : diffad_none() });
     r.plan = plan_new(dev, r.graph, NULL);
     return r;
 }
@@ -62,7 +64,28 @@ static void host_step(host *h, const desc_stage *s, int64_t k, double ema_decay)
     }
 }
 
-static void follows_the_host(const desc_stage *s, double ema_decay)
+/* Scaled: the loss of a step is so large that its gradients overflow, and the scale was due to grow just before. */
+enum { STEPS = 30, OVERFLOWS = 5 };
+static const train_scale due = { 1024, 2000 - OVERFLOWS + 1, 0 };
+
+/* GradScaler's rules. */
+static void scale_step(train_scale *s, bool overflows)
+{
+    s->since = overflows || s->since == 1999 ? 0 : s->since + 1;
+    s->skipped += overflows ? 1 : 0;
+    s->scale *= overflows ? 0.5f : s->since == 0 ? 2 : 1;
+}
+
+static void same_scale(const diffad_tensor *scaler, const train_scale *want, int64_t k)
+{
+    train_scale got;
+    tensor_get(scaler, &got.scale, 3);
+    cr_assert(got.scale == want->scale && got.since == want->since && got.skipped == want->skipped,
+              "step %lld: scale %g, since %g steps, %g skipped; expected %g, %g, %g", (long long)k, got.scale, got.since, got.skipped,
+              want->scale, want->since, want->skipped);
+}
+
+static void follows_the_host(const desc_stage *s, double ema_decay, bool is_scaled)
 {
     diffad_device     *dev = dev_new();
     diffad_params     *params = diffad_params_create();
@@ -75,22 +98,32 @@ static void follows_the_host(const desc_stage *s, double ema_decay)
     tensor_get(q->tensor, w, N);
     for (int i = 0; i < N; i++)
         h.w[i] = h.shadow[i] = w[i];
-    diffad_road add = { NULL, NULL }, last = step_road(dev, params, true, s->accumulate);
+    train_scale    scale = due;
+    diffad_tensor *scaler = is_scaled ? tensor_new(dev, diffad_shape1(3)) : NULL;
+    if (scaler)
+        tensor_put(scaler, &scale.scale, 3);
+    diffad_road add = { NULL, NULL }, last = step_road(dev, params, &scaler, true, s->accumulate);
     if (s->accumulate > 1)
-        add = step_road(dev, params, false, s->accumulate);
+        add = step_road(dev, params, &scaler, false, s->accumulate);
 
-    for (int64_t k = 1; k <= 30; k++) {
+    for (int64_t k = 1, effective = 1; k <= STEPS; k++) {
+        const bool overflows = is_scaled && k == OVERFLOWS;
         for (int i = 0; i < s->accumulate; i++) {
             diffad_plan *p = i + 1 < s->accumulate ? add.plan : last.plan;
             numbers(x, N, (unsigned)(k * 10 + i));
+            x[0] = overflows && i == 0 ? 1e37f : x[0];
             for (int e = 0; e < N; e++)
-                h.sum[e] += (h.w[e] - x[e]) / 3;
+                h.sum[e] += overflows ? 0 : (h.w[e] - x[e]) / 3;
             tensor_put(diffad_plan_tensor(p, "x"), x, N);
             if (i + 1 == s->accumulate)
                 cr_assert_eq(train_write_hyper(p, "", s, k, s->accumulate, ema_decay), DIFFAD_OK);
             plan_must_run(p);
         }
-        host_step(&h, s, k, ema_decay);
+        if (!overflows)
+            host_step(&h, s, effective++, ema_decay);
+        scale_step(&scale, overflows);
+        if (scaler)
+            same_scale(scaler, &scale, k);
         tensor_get(q->tensor, w, N);
         tensor_get(q->shadow, shadow, N);
         for (int i = 0; i < N; i++) {
@@ -101,14 +134,24 @@ static void follows_the_host(const desc_stage *s, double ema_decay)
     if (add.plan)
         plan_done(add.plan, add.graph);
     plan_done(last.plan, last.graph);
+    diffad_tensor_destroy(scaler);
     diffad_params_destroy(params);
     dev_done(dev);
 }
 
+static const desc_stage plainly = { .steps = STEPS, .accumulate = 1, .rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .weight_decay = 0.01 },
+                        by_parts = { .steps = STEPS, .accumulate = 2, .rate = 0.01, .beta1 = 0.5, .beta2 = 0.9 };
+
 Test(rules, a_step_is_adamw_of_the_mean_gradient_and_a_warmed_up_average)
 {
-    follows_the_host(&(desc_stage){ .steps = 30, .accumulate = 1, .rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .weight_decay = 0.01 }, 0.9999);
-    follows_the_host(&(desc_stage){ .steps = 30, .accumulate = 2, .rate = 0.01, .beta1 = 0.5, .beta2 = 0.9 }, 0.6);
+    follows_the_host(&plainly, 0.9999, false);
+    follows_the_host(&by_parts, 0.6, false);
+}
+
+Test(rules, a_scaled_loss_trains_alike_and_a_step_that_overflows_changes_nothing_but_the_scale)
+{
+    follows_the_host(&plainly, 0.9999, true);
+    follows_the_host(&by_parts, 0.6, true);
 }
 
 /* ---- initial values ---- */
