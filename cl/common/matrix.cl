@@ -11,6 +11,7 @@
  *   4     MFMA of AMD CDNA, wavefronts of 64                                                             LLVM AMDGPU, CDNA2 ISA
  *   5     WMMA of AMD RDNA 3, wavefronts of 32; both halves hold `a` and `b`                             RDNA3 ISA
  *   6, 7  matrix_mad of Intel, sub-groups of 16 and of 8      cl_intel_subgroup_matrix_multiply_accumulate
+ *   8     AMX of Intel's processors: one item has whole tiles, of 16 words a step: common/amx.cl; here are its words alone
  * PLAIN 1: the unit's layout without the unit: every word goes from the item that holds it to those that need it through local
  * memory, as the descriptions say, so that tests on any device prove a layout. */
 #include "common/local.cl"
@@ -24,14 +25,14 @@
 #define PLAIN 1
 #endif
 #define WORD_TERMS (TYPE == 1 ? 1 : 2)
-#define WORDS      8
+#define WORDS      (UNIT == 8 ? 16 : 8)
 #if PLAIN
 #define UNROLL                           /* for tests: it is built faster so */
 #else
 #define UNROLL _Pragma("unroll")
 #endif
 #define ROLLED(times) _Pragma(#times)    /* ROLLED(unroll 8) for (...) */
-#if !PLAIN && UNIT > 3
+#if !PLAIN && UNIT > 3 && UNIT < 8
 #pragma OPENCL EXTENSION cl_khr_fp16 : enable
 #endif
 
@@ -91,6 +92,8 @@
 #define LOAD_A(tile, l)  vload8((l) % 16, tile)
 #define HOLDS_A(l, r, w) ((l) / 16 * 16 + (r)), (w)
 #define HOLDS_B(l, q, w) ((l) / 16 * 16 + (q)), (w)
+#elif UNIT == 8
+#define A_AT(r, w) ((w) * 16 + (r))      /* of weights: output channels side by side */
 #else
 /* An item has one term (UNIT 6) or word (7) of each of the 16 rows, and a whole column. */
 #if UNIT == 6
@@ -136,7 +139,7 @@ DIFFAD_LOCAL_FN UNIT_A __attribute__((overloadable)) load_rows(__local const uin
 #define LOAD_B(column, l) vload8(0, column)
 #endif
 /* A work-group's teams are its sub-groups, one after the other. */
-#if !PLAIN && UNIT >= 6
+#if !PLAIN && (UNIT == 6 || UNIT == 7)
 #define UNIT_ATTRIBUTES __attribute__((intel_reqd_sub_group_size(ITEMS_MMA)))
 #else
 #define UNIT_ATTRIBUTES
@@ -180,7 +183,8 @@ static inline uint pack_word(float lo, float hi)
 
 /* ---- products ---- */
 
-#if PLAIN
+#if UNIT == 8
+#elif PLAIN
 static inline float word_term(uint w, int i)
 {
 #if TYPE == 1

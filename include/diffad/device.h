@@ -26,10 +26,10 @@ typedef enum diffad_device_kind { DIFFAD_DEVICE_CPU, DIFFAD_DEVICE_INTEGRATED, D
 typedef enum diffad_precision { DIFFAD_PRECISION_F32, DIFFAD_PRECISION_TF32, DIFFAD_PRECISION_BF16, DIFFAD_PRECISION_F16 } diffad_precision;
 
 /* Units for products of small matrices, as kernels reach them (cl/common/matrix.cl): NVIDIA's mma.sync by compute capability,
- * AMD's MFMA (CDNA) and WMMA (RDNA 3), Intel's matrix_mad by size of its sub-groups. */
+ * AMD's MFMA (CDNA) and WMMA (RDNA 3), Intel's matrix_mad by size of its sub-groups, and AMX of Intel's processors. */
 typedef enum diffad_matrix {
     DIFFAD_MATRIX_NONE, DIFFAD_MATRIX_NVIDIA_80, DIFFAD_MATRIX_NVIDIA_75, DIFFAD_MATRIX_NVIDIA_70, DIFFAD_MATRIX_AMD_MFMA,
-    DIFFAD_MATRIX_AMD_WMMA, DIFFAD_MATRIX_INTEL_16, DIFFAD_MATRIX_INTEL_8, DIFFAD_MATRICES
+    DIFFAD_MATRIX_AMD_WMMA, DIFFAD_MATRIX_INTEL_16, DIFFAD_MATRIX_INTEL_8, DIFFAD_MATRIX_INTEL_AMX, DIFFAD_MATRICES
 } diffad_matrix;
 
 /* What a device can do: as it says of itself, as probed, or as masked by DIFFAD_CAPS

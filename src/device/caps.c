@@ -38,7 +38,7 @@ static diffad_status set_one(const char *name, int64_t v, diffad_caps *caps)
     else
         DIFFAD_FAIL(DIFFAD_ERR_USAGE,
                     "DIFFAD_CAPS: \"%s=%lld\" is not a mask; known: local_mem, max_alloc, global_mem, max_wg, "
-                    "fp16, fp64, subgroups, cpu, matrix (0; 1 to 7: a unit's layout, computed without it), block (1, 4, 8, 16)",
+                    "fp16, fp64, subgroups, cpu, matrix (0; 1 to 8: a unit's layout, computed without it), block (1, 4, 8, 16)",
                     name, (long long)v);
     return DIFFAD_OK;
 }

@@ -226,7 +226,7 @@ bool diffad_precision_fits(const diffad_caps *caps, diffad_precision precision)
     static const int takes[DIFFAD_MATRICES] = {
         [DIFFAD_MATRIX_NVIDIA_80] = TF32 | BF16 | F16, [DIFFAD_MATRIX_NVIDIA_75] = F16,      [DIFFAD_MATRIX_NVIDIA_70] = F16,
         [DIFFAD_MATRIX_AMD_MFMA] = BF16 | F16,         [DIFFAD_MATRIX_AMD_WMMA] = BF16 | F16, [DIFFAD_MATRIX_INTEL_16] = BF16 | F16,
-        [DIFFAD_MATRIX_INTEL_8] = BF16 | F16,
+        [DIFFAD_MATRIX_INTEL_8] = BF16 | F16,          [DIFFAD_MATRIX_INTEL_AMX] = BF16,
     };
     return precision == DIFFAD_PRECISION_F32 || (takes[caps->matrix] >> precision & 1);
 }

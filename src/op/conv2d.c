@@ -273,12 +273,15 @@ MATRIX(f16_dw_emit, conv2d_matrix_dw_emit, F16)
     { .name = "tf32", .fits = conv2d_matrix_fits, .variants = conv2d_matrix_variants, .emit = tf32, .precision = DIFFAD_PRECISION_TF32, .tol = 1e-3 },   \
     { .name = "bf16", .fits = conv2d_matrix_fits, .variants = conv2d_matrix_variants, .emit = bf16, .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 },   \
     { .name = "f16", .fits = conv2d_matrix_fits, .variants = conv2d_matrix_variants, .emit = f16, .precision = DIFFAD_PRECISION_F16, .tol = 1e-3 }
+#define AMX_WAY { .name = "amx", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_amx_fits, .emit = conv2d_amx_emit, \
+                  .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 }
 
 /* The transforms multiply by up to 8 and 1/24 and subtract: what float32 rounds grows fivefold, seen 1e-5 at most. */
 #define WINOGRAD_WAY { .name = "winograd", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_winograd_fits, \
                        .emit = conv2d_winograd_emit, .tol = 2e-5 }
 static const diffad_way ways[] = {
     MATRIX_WAYS(tf32_emit, bf16_emit, f16_emit),
+    AMX_WAY,
     { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_fits, .emit = conv2d_few_in_emit,
       .choose = plain_to_blocked },
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,
@@ -291,6 +294,7 @@ static const diffad_way ways[] = {
 };
 static const diffad_way dx_ways[] = {
     MATRIX_WAYS(tf32_emit, bf16_emit, f16_emit),
+    AMX_WAY,
     { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_fits, .emit = conv2d_few_in_emit,
       .choose = plain_to_blocked },
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_fits, .emit = conv2d_few_out_emit,

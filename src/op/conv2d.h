@@ -35,9 +35,8 @@ typedef struct conv2d_phase {
 bool conv2d_phase_at(const diffad_node *n, int index, conv2d_phase *out);
 double conv2d_flops(const diffad_node *n);
 
-/* The ways: portable (conv2d_portable.c), tf32, bf16, f16 (conv2d_matrix.c), blocked (conv2d_blocked.c), winograd
- * (conv2d_winograd.c), few channels (conv2d_few.c), im2col
- * (conv2d_im2col.c). The first function of each pair serves conv2d and conv2d_dx. */
+/* The ways: portable (conv2d_portable.c), tf32, bf16, f16 (conv2d_matrix.c), amx (conv2d_amx.c), blocked (conv2d_blocked.c),
+ * winograd (conv2d_winograd.c), few channels (conv2d_few.c), im2col (conv2d_im2col.c). The first function of each pair serves conv2d and conv2d_dx. */
 int           conv2d_portable_variants(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_portable_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n);
@@ -55,6 +54,14 @@ int           conv2d_matrix_variants(const diffad_node *n, const diffad_caps *ca
 bool          conv2d_matrix_fits(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_matrix_emit(diffad_emit *e, const diffad_node *n, diffad_precision precision);
 diffad_status conv2d_matrix_dw_emit(diffad_emit *e, const diffad_node *n, diffad_precision precision);
+/* Packs w as rounded words of input channels for `out_tiles` tiles of 16 output channels, `side` of them side by side
+ * (cl/conv2d_pack_words.cl). There is a tap. */
+diffad_status conv2d_pack_words(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, diffad_precision precision,
+                                int64_t out_tiles, int64_t side, int64_t words, int32_t *mem);
+
+/* On Intel's AMX (conv2d_amx.c). */
+bool          conv2d_amx_fits(const diffad_node *n, const diffad_caps *caps);
+diffad_status conv2d_amx_emit(diffad_emit *e, const diffad_node *n);
 
 int           conv2d_blocked_variants(const diffad_node *n, const diffad_caps *caps);
 bool          conv2d_blocked_fits(const diffad_node *n, const diffad_caps *caps);
@@ -94,6 +101,10 @@ diffad_status conv2d_pack(diffad_emit *e, const diffad_node *n, const conv2d_pha
 /* Map, packed weight and bias as arguments of a launch; and the result after them. */
 void conv2d_add_inputs(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed);
 void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed);
+/* The sizes of a phase on blocked maps, from the number of input blocks to `left`, as arguments. */
+void conv2d_add_geometry(diffad_launch *l, const conv2d_phase *p);
+/* One row of rows*cols pixels: a convolution of one tap without stride and padding knows no rows. */
+void conv2d_flatten(conv2d_phase *p);
 /* Work units per group so that each compute unit gets about eight equal groups, `others` groups in other directions. */
 int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others);
 /* The sum over chunks of partial weight gradients [chunks][lane blocks][inner blocks][taps][inner_block][16 vectors]

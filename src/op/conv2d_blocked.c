@@ -122,8 +122,7 @@ bool conv2d_blocked_fits(const diffad_node *n, const diffad_caps *caps)
     return caps->block == CONV2D_LANES && caps->local_mem_is_cheap;
 }
 
-/* One row of rows*cols pixels: a convolution of one tap without stride and padding knows no rows. */
-static void flatten(conv2d_phase *p)
+void conv2d_flatten(conv2d_phase *p)
 {
     if (p->taps_y == 1 && p->taps_x == 1 && p->stride == 1 && p->out_stride == 1 && p->top == 0 && p->left == 0 &&
         p->rows == p->in_h && p->cols == p->in_w) {
@@ -146,7 +145,7 @@ static conv2d_tile tile_of(const diffad_emit *e, int64_t channels)
     return is_whole ? tiles[e->variant] : conv2d_tile_of(e->caps, channels);
 }
 
-static void add_geometry(diffad_launch *l, const conv2d_phase *p)
+void conv2d_add_geometry(diffad_launch *l, const conv2d_phase *p)
 {
     const int64_t ints[] = { diffad_ceil_div(p->in_c, CONV2D_LANES), p->in_h, p->in_w,
                              diffad_ceil_div(p->out_c, CONV2D_LANES), p->out_c, p->rows, p->cols, p->out_h, p->out_w,
@@ -169,7 +168,7 @@ static diffad_status emit_rows(diffad_emit *e, const conv2d_phase *p, const conv
     diffad_launch_def(&l, "P", tile->pixels);
     diffad_launch_def(&l, "V", tile->vectors);
     conv2d_add_operands(&l, e, p, packed);
-    add_geometry(&l, p);
+    conv2d_add_geometry(&l, p);
     diffad_launch_ints(&l, (int64_t[]){ group, run, segments, p->bias >= 0 }, 4 * sizeof(int64_t));
     return diffad_emit_launch(e, &l);
 }
@@ -193,7 +192,7 @@ static diffad_status emit_gather(diffad_emit *e, const conv2d_phase *p, const co
     diffad_launch_def(&l, "DEPTH", GATHER_DEPTH);
     diffad_launch_def(&l, "EACH", each);
     conv2d_add_operands(&l, e, p, packed);
-    add_geometry(&l, p);
+    conv2d_add_geometry(&l, p);
     diffad_launch_ints(&l, (int64_t[]){ blocks, run, p->bias >= 0 }, 3 * sizeof(int64_t));
     return diffad_emit_launch(e, &l);
 }
@@ -202,7 +201,7 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_pha
 {
     const conv2d_tile tile = tile_of(e, p.out_c);
     int32_t           packed;
-    flatten(&p);
+    conv2d_flatten(&p);
     DIFFAD_TRY(conv2d_pack(e, n, &p, true, tile.vectors, CONV2D_LANES, &packed));
     return works_by_rows(&p, tile.pixels) ? emit_rows(e, &p, &tile, packed) : emit_gather(e, &p, &tile, packed);
 }

@@ -158,7 +158,7 @@ bool conv2d_matrix_fits(const diffad_node *n, const diffad_caps *caps)
 {
     conv2d_phase p;
     cut          c;
-    if (caps->matrix == DIFFAD_MATRIX_NONE || caps->max_group < 128)
+    if (units[caps->matrix].team == 0 || caps->max_group < 128)
         return false;
     for (int i = 0; n->op != &diffad_op_conv2d_dw && conv2d_phase_at(n, i, &p); i++)
         if (p.rows > 0 && p.cols > 0 && best_cut(caps, n, &p, caps->precision, -1, &c) != DIFFAD_OK)
@@ -166,12 +166,11 @@ bool conv2d_matrix_fits(const diffad_node *n, const diffad_caps *caps)
     return true;
 }
 
-static diffad_status pack_words(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, diffad_precision precision,
-                                const cut *c, int32_t *mem)
+diffad_status conv2d_pack_words(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, diffad_precision precision,
+                                int64_t out_tiles, int64_t side, int64_t words, int32_t *mem)
 {
-    const int64_t out_tiles = c->groups_m * c->t.wm * c->t.mt, words = c->stages * c->sub * WORDS;
-    char          key[96];
-    bool          fresh;
+    char key[96];
+    bool fresh;
     snprintf(key, sizeof key, "conv2d %s/%d %s %d %d %d+%d*%d %d+%d*%d", diffad_precision_name(precision), (int)e->caps->matrix,
              p->input == 0 ? "forward" : "back", (int)out_tiles, (int)words, (int)p->ky0, (int)p->taps_y, (int)p->k_step, (int)p->kx0,
              (int)p->taps_x, (int)p->k_step);
@@ -183,7 +182,7 @@ static diffad_status pack_words(diffad_emit *e, const diffad_node *n, const conv
     diffad_launch_items(&l, out_tiles * TILE_M, words, taps_of(p));
     diffad_emit_in(&l, e, p->weight);
     diffad_launch_mem(&l, *mem, 0, DIFFAD_WRITE);
-    const int64_t ints[] = { p->out_c, p->in_c, out_tiles, p->w_out, p->w_in, p->taps_y, p->taps_x, p->kw, p->ky0, p->kx0, p->k_step };
+    const int64_t ints[] = { p->out_c, p->in_c, out_tiles, side, p->w_out, p->w_in, p->taps_y, p->taps_x, p->kw, p->ky0, p->kx0, p->k_step };
     diffad_launch_ints(&l, ints, sizeof ints);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
     diffad_emit_pack_end(e);
@@ -194,9 +193,10 @@ static diffad_status pack_words(diffad_emit *e, const diffad_node *n, const conv
 static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, const conv2d_phase *p, diffad_precision precision,
                                 const cut *c, int32_t part)
 {
-    int32_t packed = e->in[p->weight].mem;
+    const int64_t out_tiles = c->groups_m * c->t.wm * c->t.mt;
+    int32_t       packed = e->in[p->weight].mem;
     if (c->stages > 0)
-        DIFFAD_TRY(pack_words(e, n, p, precision, c, &packed));
+        DIFFAD_TRY(conv2d_pack_words(e, n, p, precision, out_tiles, out_tiles, c->stages * c->sub * WORDS, &packed));
     diffad_launch l = diffad_launch_make("conv2d_matrix", "conv2d_matrix", 0, 0);
     diffad_launch_items(&l, c->windows * items_of(&c->t), c->groups_m, c->slices);
     diffad_launch_group(&l, items_of(&c->t), 1, 1);
@@ -215,7 +215,7 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, const conv
     else
         diffad_launch_mem(&l, part, 0, DIFFAD_READ_WRITE);
     const int64_t ints[] = { p->in_c, p->in_h, p->in_w, p->out_c, p->out_h, p->out_w, p->rows, p->cols, p->row0, p->col0,
-                             p->out_stride, p->top, p->left, c->stages, c->each, c->groups_m * c->t.wm * c->t.mt,
+                             p->out_stride, p->top, p->left, c->stages, c->each, out_tiles,
                              part < 0 && p->bias >= 0 };
     diffad_launch_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);

@@ -91,7 +91,7 @@ static diffad_device *open_matrix(const char *caps)
 static void allow(diffad_matrix unit, diffad_precision precision)
 {
     char caps[32];
-    snprintf(caps, sizeof caps, "matrix=%d,block=1", (int)unit);
+    snprintf(caps, sizeof caps, "matrix=%d,block=%d", (int)unit, unit == DIFFAD_MATRIX_INTEL_AMX ? 16 : 1);
     diffad_device *dev = open_matrix(caps);
     cr_expect_eq(diffad_precision_allow(dev, precision), DIFFAD_OK, "%s", diffad_error_detail());
     cr_expect_eq(diffad_device_caps(dev)->precision, precision);
@@ -109,6 +109,7 @@ Test(ops, the_layout_of_amds_mfma_agrees) { allow(DIFFAD_MATRIX_AMD_MFMA, DIFFAD
 Test(ops, the_layout_of_amds_wmma_agrees) { allow(DIFFAD_MATRIX_AMD_WMMA, DIFFAD_PRECISION_BF16); }
 Test(ops, the_layout_of_intels_unit_with_sub_groups_of_16_agrees) { allow(DIFFAD_MATRIX_INTEL_16, DIFFAD_PRECISION_BF16); }
 Test(ops, the_layout_of_intels_unit_with_sub_groups_of_8_agrees) { allow(DIFFAD_MATRIX_INTEL_8, DIFFAD_PRECISION_BF16); }
+Test(ops, the_layout_of_intels_amx_agrees) { allow(DIFFAD_MATRIX_INTEL_AMX, DIFFAD_PRECISION_BF16); }
 
 Test(ops, a_matrix_unit_that_computes_something_else_is_refused)
 {
