@@ -8,6 +8,7 @@
 #define DV 32
 #endif
 #include "common/local.cl"
+#include "common/sub_group.cl"
 /* Arrays stay in registers only where every loop over them is unrolled; the long loops are not, or sums fill all registers. */
 #define UNROLL _Pragma("unroll")
 #define FOUR   _Pragma("unroll 4")
@@ -100,7 +101,7 @@ DIFFAD_LOCAL_FN void join(float v[4], int is_max, __local float *red)
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel ASKS_SUB_GROUP __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attention_fwd(__global const float *qkv, ulong qkv_off, __global float *y, ulong y_off, __global float *lse,
                    ulong lse_off,
                    int T, float scale)
@@ -168,7 +169,7 @@ void attention_delta(__global const float *y, ulong y_off, __global const float 
 
 /* One of dq, dk, dv (which = 0, 1, 2) for a tile of rows: with P = exp(scale q.k - lse), G = scale P (dy.v - delta),
  * dq = sum over keys of G k, dk = sum over queries of G q, dv = sum over queries of P dy. */
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+__kernel ASKS_SUB_GROUP __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attention_bwd(__global const float *qkv, ulong qkv_off, __global const float *lse, ulong lse_off,
                    __global const float *dy, ulong dy_off, __global const float *delta, ulong delta_off,
                    __global float *dqkv, ulong dqkv_off, int T, float scale)

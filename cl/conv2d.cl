@@ -11,7 +11,7 @@
 #define FETCHES (DEPTH / SHARING)                         /* terms of a column that an item fetches */
 #define PANELS  ((TM * DEPTH / 4 + ITEMS - 1) / ITEMS)    /* vectors of weights that an item fetches */
 
-__kernel __attribute__((reqd_work_group_size(WG, WG1, 1)))
+__kernel ASKS_SUB_GROUP __attribute__((reqd_work_group_size(WG, WG1, 1)))
 void conv2d_phase(__global const float *x, ulong x_off, __global const float *w, ulong w_off,
                   __global const float *bias, ulong b_off, __global float *y, ulong y_off,
                   int in_c, int H, int W, int out_c, int YH, int YW, int rows, int cols, int row0, int col0,

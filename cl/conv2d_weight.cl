@@ -8,7 +8,7 @@
 #define MINE_A  (TM / APART)
 #define MINE_B  (TN / APART)
 
-__kernel __attribute__((reqd_work_group_size(WG, WG1, 1)))
+__kernel ASKS_SUB_GROUP __attribute__((reqd_work_group_size(WG, WG1, 1)))
 void conv2d_weight(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off,
                    __global float *part, ulong part_off, int I, int H, int W, int O, int OH, int OW,
                    int taps_y, int taps_x, int stride, int dilation, int top, int left, int columns, int terms,

@@ -36,7 +36,7 @@ static void fetch_b(float *next, __global const float *b, int ldb, int n0, int N
     }
 }
 
-__kernel __attribute__((reqd_work_group_size(WG, WG1, 1)))
+__kernel ASKS_SUB_GROUP __attribute__((reqd_work_group_size(WG, WG1, 1)))
 void gemm_tile(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global float *c,
                ulong c_off, __global const float *bias, ulong bias_off, int M, int N, int K, int lda, int ldb, int ldc,
                ulong a_stride, ulong b_stride, ulong c_stride, int slices, int chain, float alpha, int beta,

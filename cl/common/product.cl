@@ -2,6 +2,7 @@
  * of them: strips of four, WG1 x 4 rows and WG x 4 columns apart, so that neighbours read neighbouring words. Slabs
  * hold DEPTH terms: a[DEPTH][PITCH_A / 4], b[DEPTH][PITCH_B / 4] vectors of four rows or columns. */
 #include "common/local.cl"
+#include "common/sub_group.cl"
 #ifndef RM
 #define RM 8
 #endif

@@ -47,6 +47,7 @@ typedef struct diffad_caps {
     uint64_t max_parameter_bytes;
     uint32_t base_align;          /* bytes */
     uint32_t native_float;        /* lanes of the native float vector */
+    uint32_t sub_group;           /* work-items of a sub-group that kernels with many values ask for: else their values may not fit; 0: none */
     uint32_t block;               /* channel block of activations: 16, 8, 4 or 1 (plain NCHW) */
     bool     has_fp16, has_fp64, has_subgroups;
     bool     local_mem_is_cheap;  /* on a CPU local memory is ordinary memory */

@@ -83,15 +83,28 @@ static diffad_matrix amd_matrix(const char *name)
     return starts_with(name, "gfx11") ? DIFFAD_MATRIX_AMD_WMMA : DIFFAD_MATRIX_NONE;
 }
 
-/* The smallest sub-group decides which functions cl_intel_subgroup_matrix_multiply_accumulate has. */
-static diffad_matrix intel_matrix(cl_device_id d)
+/* cl_intel_required_subgroup_size; 0: not known. */
+static size_t least_sub_group(cl_device_id d)
 {
     enum { SUB_GROUP_SIZES_INTEL = 0x4108 };
     size_t sizes[16] = { 0 }, n = 0, least = 0;
     if (diffad_cl.GetDeviceInfo(d, SUB_GROUP_SIZES_INTEL, sizeof sizes, sizes, &n) != CL_SUCCESS)
-        return DIFFAD_MATRIX_NONE;
+        return 0;
     for (size_t i = 0; i < n / sizeof *sizes; i++)
         least = !least || sizes[i] < least ? sizes[i] : least;
+    return least;
+}
+
+/* Where sub-groups begin at 16 items (Ponte Vecchio and later) the compiler likes 32, of half the registers each. */
+static uint32_t sub_group_of(cl_device_id d, const diffad_caps *c, const char *extensions)
+{
+    return c->kind != DIFFAD_DEVICE_CPU && strstr(extensions, "cl_intel_required_subgroup_size") && least_sub_group(d) == 16 ? 16 : 0;
+}
+
+/* The smallest sub-group decides which functions cl_intel_subgroup_matrix_multiply_accumulate has. */
+static diffad_matrix intel_matrix(cl_device_id d)
+{
+    const size_t least = least_sub_group(d);
     return least == 8 ? DIFFAD_MATRIX_INTEL_8 : least == 16 ? DIFFAD_MATRIX_INTEL_16 : DIFFAD_MATRIX_NONE;
 }
 
@@ -138,6 +151,7 @@ static void read_caps(cl_platform_id p, cl_device_id d, int pi, int di, diffad_c
     c->plan_units    = c->kind == DIFFAD_DEVICE_CPU ? 8 : c->compute_units ? c->compute_units : 1;
     c->block         = block_of(c);
     c->matrix        = matrix_of(d, c, extensions);
+    c->sub_group     = sub_group_of(d, c, extensions);
     diffad_quirks_apply(c);
 }
 

@@ -28,7 +28,7 @@ void diffad_launch_group(diffad_launch *l, int64_t x, int64_t y, int64_t z)
 
 void diffad_launch_def(diffad_launch *l, const char *name, int64_t value)
 {
-    if (l->n_defs == DIFFAD_LAUNCH_DEFS - 3) {      /* three stay free for the group's sizes */
+    if (l->n_defs == DIFFAD_LAUNCH_DEFS - 4) {      /* four stay free for the group's sizes and SUB_GROUP */
         l->is_overfull = true;
         return;
     }
@@ -93,7 +93,7 @@ diffad_launch diffad_launch_call(const char *name, diffad_host_call host)
 
 static int by_name(const diffad_launch *l, int a, int b) { return strcmp(l->def[a].name, l->def[b].name); }
 
-diffad_status diffad_launch_constants(const diffad_launch *l, char *out, size_t bytes)
+diffad_status diffad_launch_constants(const diffad_launch *l, const diffad_caps *caps, char *out, size_t bytes)
 {
     static const char *const group_names[] = { "WG", "WG1", "WG2" };
     diffad_launch all = *l;
@@ -102,6 +102,10 @@ diffad_status diffad_launch_constants(const diffad_launch *l, char *out, size_t 
     for (int i = 0; i < 3; i++) {
         all.def[all.n_defs].name    = group_names[i];
         all.def[all.n_defs++].value = l->group[i];
+    }
+    if (caps->sub_group) {
+        all.def[all.n_defs].name    = "SUB_GROUP";
+        all.def[all.n_defs++].value = caps->sub_group;
     }
     for (int i = 0; i < all.n_defs; i++) {
         int k = i;
@@ -204,7 +208,7 @@ diffad_status diffad_freeze(diffad_device *dev, const diffad_launch *l, const di
         if (f.global[i] > 1)
             f.dims = (cl_uint)i + 1;
     }
-    DIFFAD_TRY(diffad_launch_constants(l, defines, sizeof defines));
+    DIFFAD_TRY(diffad_launch_constants(l, &dev->caps, defines, sizeof defines));
     DIFFAD_TRY(diffad_program_get(dev, l->program, defines, &f.program));
     DIFFAD_TRY(diffad_program_kernel(f.program, l->kernel, &f.kernel));
     diffad_status st = check_kernel(dev, &f);

@@ -63,8 +63,9 @@ diffad_launch diffad_launch_copy(int32_t from, int64_t from_byte, int32_t to, in
 diffad_launch diffad_launch_zero(int32_t to, int64_t to_byte, int64_t bytes);
 diffad_launch diffad_launch_call(const char *name, diffad_host_call host);
 
-/* "-DNAME=VALUE ..." in the order of names, with the group's sizes: what the kernel's program is built with. */
-diffad_status diffad_launch_constants(const diffad_launch *l, char *out, size_t bytes);
+/* "-DNAME=VALUE ..." in the order of names, with the group's sizes and the device's SUB_GROUP: what the kernel's program is
+ * built with. */
+diffad_status diffad_launch_constants(const diffad_launch *l, const diffad_caps *caps, char *out, size_t bytes);
 
 /* A launch with its kernel built and its arguments set. */
 typedef struct diffad_frozen {

@@ -212,3 +212,17 @@ Test(launch, failing_calls_while_freezing_leave_nothing)
     }
     done();
 }
+
+Test(launch, constants_are_in_order_and_name_a_sub_group_only_where_the_device_wants_one)
+{
+    diffad_launch l = diffad_launch_make("silu", "silu_fwd", 64, 32);
+    diffad_caps   caps = { .sub_group = 0 };
+    char          text[256];
+    diffad_launch_def(&l, "VEC", 4);
+
+    cr_assert_eq(diffad_launch_constants(&l, &caps, text, sizeof text), DIFFAD_OK);
+    cr_expect_str_eq(text, "-DVEC=4 -DWG=32 -DWG1=1 -DWG2=1");
+    caps.sub_group = 16;
+    cr_assert_eq(diffad_launch_constants(&l, &caps, text, sizeof text), DIFFAD_OK);
+    cr_expect_str_eq(text, "-DSUB_GROUP=16 -DVEC=4 -DWG=32 -DWG1=1 -DWG2=1");
+}

@@ -27,26 +27,26 @@
 
 /* Compute units and limits as drivers report them (an RDNA device counts pairs of units). */
 enum vendor { ANY, NVIDIA = 0x10de, AMD = 0x1002, INTEL = DIFFAD_VENDOR_INTEL };
-typedef struct lab_set { const char *name; enum vendor vendor; uint32_t units; uint64_t local, group; diffad_matrix matrix; bool is_cpu; } lab_set;
+typedef struct lab_set { const char *name; enum vendor vendor; uint32_t units; uint64_t local, group; diffad_matrix matrix; bool is_cpu; uint32_t sub_group; } lab_set;
 
 static const lab_set sets[] = {
-    { "v100", NVIDIA, 80, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_70, false },
-    { "a100", NVIDIA, 108, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false },
-    { "h100", NVIDIA, 132, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false },
-    { "mi50", AMD, 60, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
-    { "mi210", AMD, 104, 64 << 10, 256, DIFFAD_MATRIX_AMD_MFMA, false },
-    { "rx6800xt", AMD, 36, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
-    { "rx7900xtx", AMD, 48, 64 << 10, 256, DIFFAD_MATRIX_AMD_WMMA, false },
-    { "hd530", INTEL, 24, 64 << 10, 256, DIFFAD_MATRIX_NONE, false },
-    { "iris_xe", INTEL, 96, 64 << 10, 512, DIFFAD_MATRIX_NONE, false },
-    { "a770", INTEL, 512, 64 << 10, 1024, DIFFAD_MATRIX_NONE, false },
-    { "max1550", INTEL, 1024, 128 << 10, 1024, DIFFAD_MATRIX_NONE, false },
+    { "v100", NVIDIA, 80, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_70, false, 0 },
+    { "a100", NVIDIA, 108, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false, 0 },
+    { "h100", NVIDIA, 132, 48 << 10, 1024, DIFFAD_MATRIX_NVIDIA_80, false, 0 },
+    { "mi50", AMD, 60, 64 << 10, 256, DIFFAD_MATRIX_NONE, false, 0 },
+    { "mi210", AMD, 104, 64 << 10, 256, DIFFAD_MATRIX_AMD_MFMA, false, 0 },
+    { "rx6800xt", AMD, 36, 64 << 10, 256, DIFFAD_MATRIX_NONE, false, 0 },
+    { "rx7900xtx", AMD, 48, 64 << 10, 256, DIFFAD_MATRIX_AMD_WMMA, false, 0 },
+    { "hd530", INTEL, 24, 64 << 10, 256, DIFFAD_MATRIX_NONE, false, 0 },
+    { "iris_xe", INTEL, 96, 64 << 10, 512, DIFFAD_MATRIX_NONE, false, 0 },
+    { "a770", INTEL, 512, 64 << 10, 1024, DIFFAD_MATRIX_NONE, false, 0 },
+    { "max1550", INTEL, 1024, 128 << 10, 1024, DIFFAD_MATRIX_NONE, false, 16 },
     /* the same with their units, for SPIR-V: the ocloc that can be had compiles matrix_mad to a call that nothing answers */
-    { "a770_matrix", INTEL, 512, 64 << 10, 1024, DIFFAD_MATRIX_INTEL_8, false },
-    { "max1550_matrix", INTEL, 1024, 128 << 10, 1024, DIFFAD_MATRIX_INTEL_16, false },
+    { "a770_matrix", INTEL, 512, 64 << 10, 1024, DIFFAD_MATRIX_INTEL_8, false, 0 },
+    { "max1550_matrix", INTEL, 1024, 128 << 10, 1024, DIFFAD_MATRIX_INTEL_16, false, 16 },
     /* the least that every device has; and a CPU, with a unit's layout computed without it */
-    { "portable", ANY, 16, 16 << 10, 64, DIFFAD_MATRIX_NONE, false },
-    { "cpu", ANY, 8, 256 << 10, 4096, DIFFAD_MATRIX_NVIDIA_80, true },
+    { "portable", ANY, 16, 16 << 10, 64, DIFFAD_MATRIX_NONE, false, 0 },
+    { "cpu", ANY, 8, 256 << 10, 4096, DIFFAD_MATRIX_NVIDIA_80, true, 0 },
 };
 
 static diffad_caps caps_of(const lab_set *s)
@@ -55,7 +55,7 @@ static diffad_caps caps_of(const lab_set *s)
                       .global_mem = (uint64_t)64 << 30, .max_alloc = (uint64_t)16 << 30, .local_mem = s->local, .max_group = s->group,
                       .max_group_side = { s->group, s->group, s->group }, .max_parameter_bytes = 1024, .base_align = 128,
                       .native_float = s->is_cpu ? 16 : 1, .block = s->is_cpu ? 16 : 1, .local_mem_is_cheap = s->is_cpu,
-                      .matrix = s->matrix, .matrix_is_plain = s->is_cpu };
+                      .matrix = s->matrix, .matrix_is_plain = s->is_cpu, .sub_group = s->sub_group };
     snprintf(c.name, sizeof c.name, "%s", s->name);
     snprintf(c.vendor, sizeof c.vendor, "%s", s->vendor == NVIDIA ? "NVIDIA" : s->vendor == AMD ? "AMD" : s->vendor == INTEL ? "Intel" : "");
     return c;
@@ -109,7 +109,7 @@ static diffad_status print_launch(const listing *o, const diffad_launch *l, cons
     if (l->kind != DIFFAD_LAUNCH_KERNEL)
         return DIFFAD_OK;
     const diffad_cost c = n && n->op->cost ? n->op->cost(n) : (diffad_cost){ 0, 0 };
-    DIFFAD_TRY(diffad_launch_constants(l, constants, sizeof constants));
+    DIFFAD_TRY(diffad_launch_constants(l, &o->dev->caps, constants, sizeof constants));
     printf("%s\t%s\t%d\t%d\t%s\t%s\t%d\t%.0f\t%.0f\t%s\t%s\t%s\t%lld", diffad_precision_name(o->dev->caps.precision), o->plan, o->runs,
            n ? (int)n->id : -1, n ? n->op->name : "pack", way, o->is_default, c.flops, c.bytes, l->program, l->kernel, constants,
            (long long)l->bytes);
