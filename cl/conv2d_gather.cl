@@ -3,6 +3,8 @@
  * channels for up to GROUPS groups of P outputs in row-major order: the inputs of DEPTH pairs of input block and tap are
  * gathered, with the zeros around the map, and serve all lane blocks from the second-level cache. Weights are packed
  * [O/16V][I/16][taps][16 in][16V out]. */
+#include "common/tail.cl"
+
 #ifndef P
 #define P 8
 #endif
@@ -27,7 +29,7 @@ void conv2d_gather(__global const float *x, ulong x_off, __global const float *w
                    __global const float *b, ulong b_off, __global float *y, ulong y_off,
                    int in_blocks, int H, int W, int out_blocks, int O, int rows, int cols, int YH, int YW,
                    int row0, int col0, int out_stride, int taps_y, int taps_x, int stride, int dilation,
-                   int top, int left, int lane_blocks, int groups_each, int has_bias)
+                   int top, int left, int lane_blocks, int groups_each, int has_bias, TAIL_ARGS)
 {
     __local float strip[GROUPS * DEPTH * P * LANES], sum[EACH * GROUPS * P * V * LANES];
     const int    ob0 = (int)get_global_id(0) * EACH, ob1 = min(ob0 + EACH, lane_blocks), taps = taps_y * taps_x;
@@ -82,13 +84,15 @@ void conv2d_gather(__global const float *x, ulong x_off, __global const float *w
             }
     }
     for (int k = ob0 * V; k < ob1 * V; k++) {
+        const size_t plane = k * y_plane;
+        __global const float *own = TAIL_BIAS(n, k * LANES), *other = TAIL_ADDED(n * out_blocks * y_plane + plane);
         float bias[LANES];
         for (int i = 0; i < LANES; i++)
             bias[i] = has_bias && k * LANES + i < O ? b[b_off + k * LANES + i] : 0.0f;
         for (int p = 0, oy = first / cols, ox = first % cols; p < count; p++) {
             const float16 s = pairs == 0 ? (float16)(0.0f) : vload16((((k / V - ob0) * GROUPS + p / P) * V + k % V) * P + p % P, sum);
-            vstore16(s + vload16(0, bias), (size_t)(oy * out_stride + row0) * YW + ox * out_stride + col0,
-                     yn + k * y_plane);
+            const size_t pixel = (size_t)(oy * out_stride + row0) * YW + ox * out_stride + col0;
+            vstore16(with_tail(s + vload16(0, bias), own, other, pixel), pixel, yn + plane);
             if (++ox == cols) {
                 ox = 0;
                 oy++;

@@ -5,6 +5,8 @@
  * [36][groups of P tiles][DEPTH, fewer in the last][P][16]. Weights come packed as for
  * conv2d_blocked.cl and are transformed where they are used, row by row of the 6x6: kept, they would take four times the
  * memory of w. */
+#include "common/tail.cl"
+
 #ifndef P
 #define P 6
 #endif
@@ -119,7 +121,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_winograd(__global const float *v, ulong v_off, __global const float *w, ulong w_off,
                      __global const float *b, ulong b_off, __global float *y, ulong y_off, int in_blocks,
                      int out_blocks, int O, int YH, int YW, int tiles_x, int tiles_each, int first, int tiles,
-                     int groups_each, int has_bias)
+                     int groups_each, int has_bias, TAIL_ARGS)
 {
     __local float u[6 * DEPTH * LANES * LANES], m[36 * TILES * LANES];
     const int    ob = (int)get_global_id(0), chunk = (int)get_global_id(1), first_tile = first + chunk * groups_each * P;
@@ -160,7 +162,9 @@ void conv2d_winograd(__global const float *v, ulong v_off, __global const float 
     for (int t = 0; t < min(groups * P, tiles - first_tile); t++) {
         const int n = (first_tile + t) / tiles_each, at = (first_tile + t) % tiles_each;
         const int y0 = at / tiles_x * 4, x0 = at % tiles_x * 4;
-        __global float *map = y + y_off + ((size_t)n * out_blocks + ob) * YH * YW * LANES;
+        const size_t plane = ((size_t)n * out_blocks + ob) * YH * YW * LANES;
+        __global float *map = y + y_off + plane;
+        __global const float *own = TAIL_BIAS(n, ob * LANES), *other = TAIL_ADDED(plane);
         float16 columns[6][4];
         UNROLL for (int j = 0; j < 6; j++) {
             float16 d[6];
@@ -174,8 +178,10 @@ void conv2d_winograd(__global const float *v, ulong v_off, __global const float 
                 d[j] = columns[j][r];
             OUTPUT(o, d)
             UNROLL for (int c = 0; c < 4; c++)
-                if (y0 + r < YH && x0 + c < YW)
-                    vstore16(o[c] + vload16(0, bias), (size_t)(y0 + r) * YW + x0 + c, map);
+                if (y0 + r < YH && x0 + c < YW) {
+                    const size_t pixel = (size_t)(y0 + r) * YW + x0 + c;
+                    vstore16(with_tail(o[c] + vload16(0, bias), own, other, pixel), pixel, map);
+                }
         }
     }
 }

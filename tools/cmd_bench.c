@@ -305,6 +305,15 @@ static void print_line(const char *name, const cli_sample *ms, double gflop, int
             cli_sample_min(ms), cli_sample_max(ms), gflop, gflop / cli_sample_median(ms) * 1e3, (long long)launches);
 }
 
+/* With -v: which nodes of the stage's plan became part of others. */
+static void print_fusions(const job *b, const diffad_stage_time *s)
+{
+    char *fused = b->c->verbose ? diffad_plan_fusions(s->plan) : NULL;
+    if (fused)
+        cli_out("%-10s fused: %s\n", "", *fused ? fused : "nothing");
+    diffad_memory_release(fused);
+}
+
 static void print_text(const job *b)
 {
     const diffad_detector_info *info = diffad_detector_info_of(b->d);
@@ -314,8 +323,10 @@ static void print_text(const job *b)
     totals(b, &gflop, &launches);
     cli_out("%s %s, %dx%d, %d sampling steps, batch %d, %s, %d rounds on %s\n", info->model, info->scale, info->width,
             info->height, info->steps, info->batch, cli_text(b->c, "precision", "f32"), b->repeat, info->device);
-    for (int i = 0; i < b->stages; i++)
+    for (int i = 0; i < b->stages; i++) {
         print_line(b->stage[i].now.name, &b->stage[i].ms, b->stage[i].now.gflop, b->stage[i].now.launches);
+        print_fusions(b, &b->stage[i].now);
+    }
     print_line("detection", &b->ms, gflop, launches);
     if (info->batch > 1)
         cli_out("%.2f ms an image\n", cli_sample_median(&b->ms) / info->batch);

@@ -200,7 +200,7 @@ static void check_nodes(exam *e)
 
 static void check_environment(exam *e)
 {
-    static const char *const names[] = { "DIFFAD_DEVICE",          "DIFFAD_CAPS",    "DIFFAD_WAYS",    "DIFFAD_TUNED",
+    static const char *const names[] = { "DIFFAD_DEVICE",          "DIFFAD_CAPS",    "DIFFAD_WAYS",    "DIFFAD_TUNED",   "DIFFAD_FUSE",
                                          "DIFFAD_CL_FLAGS",        "DIFFAD_CL_DIR",  "POCL_DEVICES",
                                          "POCL_MAX_PTHREAD_COUNT", "RUSTICL_ENABLE", "CUDA_VISIBLE_DEVICES",
                                          "ROCR_VISIBLE_DEVICES" };

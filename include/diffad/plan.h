@@ -25,6 +25,7 @@ typedef struct diffad_plan_options {
     const char *ways;           /* "conv2d=im2col,gemm=clblast": forces ways; added to DIFFAD_WAYS */
     const char *node_ways;      /* as diffad_plan_ways gave them for the same graph: each node takes its recorded way, so that
                                    later tuning does not change the bits; NULL */
+    bool        no_fusion;      /* each node by launches of its own (DIFFAD_FUSE=0, DIFFAD_CHECK=1 too); the bits are the same */
     bool        no_sharing;     /* every value keeps its own memory (for checks) */
     bool        keeps_packed_only;   /* parameters will not change: packed at once, and plain tensors of bound values that then
                                         nothing reads give up their memory (they can no longer be read or written) */
@@ -59,6 +60,8 @@ DIFFAD_API diffad_device *diffad_plan_device(const diffad_plan *p);
 DIFFAD_API char *diffad_plan_dump(const diffad_plan *p);
 /* "op:way" of each node of the graph, comma-separated, whatever is made again; equal texts mean equal bits on one device and build. New memory. */
 DIFFAD_API char *diffad_plan_ways(const diffad_plan *p);
+/* What was fused: "conv2d+add 16, conv2d+bias 17", each a node and what its launches compute besides, and how often. New memory. */
+DIFFAD_API char *diffad_plan_fusions(const diffad_plan *p);
 /* After a profiled run: events as a Chrome trace, atomically. */
 DIFFAD_API diffad_status diffad_plan_trace(const diffad_plan *p, const char *path);
 

@@ -57,6 +57,8 @@ static void dump_step(const diffad_plan *p, const plan_step *s, double total_us,
         diffad_text_addf(t, " %s(%lldx%lldx%lld)", l->kernel, (long long)l->items[0], (long long)l->items[1],
                          (long long)l->items[2]);
     }
+    if (p->fused_into[n->id] >= 0)
+        diffad_text_addf(t, " in node %d", (int)p->fused_into[n->id]);
     diffad_text_addf(t, "%s%s MFLOP=%.3f MB=%.3f", s->count > 4 ? " ..." : "",
                      p->remade.graph && p->remade.is_again[n->id] ? " again" : "", c.flops * 1e-6, c.bytes * 1e-6);
     if (total_us > 0) {
@@ -76,6 +78,10 @@ char *diffad_plan_dump(const diffad_plan *p)
         total += step_us(p, &p->step[i]);
     for (int64_t i = 0; i < p->n_steps; i++)
         dump_step(p, &p->step[i], total, &t);
+    char *fused = diffad_plan_fusions(p);
+    if (fused && *fused)
+        diffad_text_addf(&t, "fused: %s\n", fused);
+    diffad_release(fused);
     diffad_text_addf(&t, "%lld nodes, %lld launches, %.1f MiB shared, %.1f MiB fixed, %.3f GFLOP\n",
                      (long long)p->n_steps, (long long)p->n_launches, (double)p->shared_bytes / (1 << 20),
                      (double)p->fixed_bytes / (1 << 20), diffad_plan_flops(p) * 1e-9);

@@ -29,6 +29,10 @@ struct diffad_emit {
     struct diffad_plan *plan;
     const diffad_caps  *caps;
     diffad_operand      in[DIFFAD_MAX_IN], out[DIFFAD_MAX_OUT];
+    /* What the node's way takes along (its `tails`): the summand of each, mem -1 where there is none. Output 0 is then the
+     * sum, and a bias is [C], or [N,C] where is_per_sample. Summands never share output 0's memory. */
+    diffad_operand      tail[DIFFAD_TAILS];
+    bool                is_per_sample;
     int                 variant;     /* of the way: below what its `variants` told, or -1: what it finds best */
 };
 

@@ -49,7 +49,6 @@ diffad_status diffad_infer_none(const diffad_node *n, diffad_infer_out *out);   
 
 typedef struct diffad_cost { double flops, bytes; } diffad_cost;      /* of the algorithm, not of the implementation */
 
-/* One algorithm for an op. `fits` NULL: always. */
 typedef enum diffad_layout {
     DIFFAD_LAYOUT_PLAIN,       /* every operand row-major */
     DIFFAD_LAYOUT_ANY,         /* maps all in one layout, whichever they come in; the kernel takes the block as a constant */
@@ -57,6 +56,11 @@ typedef enum diffad_layout {
     DIFFAD_LAYOUT_OWN          /* the way's `choose` says it per operand */
 } diffad_layout;
 
+/* What a node may be to the one before it: a last step on its result, which a way can take along (graph/fuse.c). In the order
+ * they are applied in. */
+typedef enum diffad_tail { DIFFAD_TAIL_NONE, DIFFAD_TAIL_BIAS, DIFFAD_TAIL_ADD, DIFFAD_TAILS } diffad_tail;
+
+/* One algorithm for an op. `fits` NULL: always. */
 typedef struct diffad_way {
     const char    *name;
     diffad_layout  layout;
@@ -67,6 +71,7 @@ typedef struct diffad_way {
     /* How many sets of constants (tiles, work-groups) the node could be computed with; NULL: one. The way itself finds one that
      * should be good; tuning measures them. */
     int          (*variants)(const diffad_node *n, const diffad_caps *caps);
+    uint32_t       tails;          /* bits 1 << diffad_tail: what its launches add to output 0 where e->tail says so */
     diffad_precision precision;    /* F32, or what it rounds its operands to: taken only on a device set to just that */
     double         tol;            /* 0: the op's; a looser one needs a comment with its reason */
     bool           is_portable;    /* OpenCL 1.2, float32, 16 KiB of local memory, work-groups of 64 suffice */
@@ -115,6 +120,7 @@ struct diffad_op {
     uint32_t    saved_out;                   /* bits: outputs that only serve the gradient (saved statistics) */
     diffad_cost (*cost)(const diffad_node *n);
     void      (*ref)(const diffad_ref *r);
+    diffad_tail tail;                        /* output 0 is input 0 + input 1: with a bias [C] or [N,C], or maps alike in either order */
     bool        is_alias;                    /* output 0 is input 0 seen with another shape: no launch */
     uint32_t    inplace;                     /* bits: output 0 may overwrite input i (same count of elements, same type) */
     uint32_t    writes;                      /* bits: inputs the node changes; such a node is never dropped */

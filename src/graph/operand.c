@@ -82,18 +82,13 @@ static bool can_take_over(const diffad_plan *p, const diffad_node *n, int i, con
            diffad_layout_count(n->in[i], block) == diffad_layout_count(out, block);
 }
 
-diffad_status plan_operand_out(diffad_emit *e, const diffad_node *n, int k, bool blocked)
+/* A value's memory, or `mem` where that is given. */
+static diffad_status place_result(diffad_emit *e, const diffad_value *v, bool blocked, int32_t mem, diffad_operand *out)
 {
-    diffad_plan        *p  = e->plan;
-    const diffad_value *v  = n->out[k];
-    plan_value         *pv = &p->value[v->id];
-    const int           block = blocked ? (int)e->caps->block : 1;
-    diffad_operand      o  = { .mem = -1, .offset = 0, .block = block };
-    for (int i = 0; k == 0 && i < n->n_in && o.mem < 0; i++)
-        if (can_take_over(p, n, i, &e->in[i], v, block)) {
-            o.mem = e->in[i].mem;
-            p->mem[o.mem].reads_left = 1;      /* this node's own read, counted down below */
-        }
+    diffad_plan   *p     = e->plan;
+    plan_value    *pv    = &p->value[v->id];
+    const int      block = blocked ? (int)e->caps->block : 1;
+    diffad_operand o     = { .mem = mem, .offset = 0, .block = block };
     if (o.mem < 0 && v->is_output && !blocked && !p->options.guard)
         DIFFAD_TRY(plan_own_tensor(p, v, &o.mem));
     else if (o.mem < 0)
@@ -102,6 +97,34 @@ diffad_status plan_operand_out(diffad_emit *e, const diffad_node *n, int k, bool
     p->mem[o.mem].reads_left += pv->reads;
     *(blocked ? &pv->blocked : &pv->plain) = o;
     pv->is_home_blocked = blocked;
-    e->out[k] = o;
+    *out = o;
+    return DIFFAD_OK;
+}
+
+diffad_status plan_operand_out(diffad_emit *e, const diffad_node *n, int k, bool blocked)
+{
+    diffad_plan *p   = e->plan;
+    const int    block = blocked ? (int)e->caps->block : 1;
+    int32_t      mem = -1;
+    for (int i = 0; k == 0 && i < n->n_in && mem < 0; i++)
+        if (can_take_over(p, n, i, &e->in[i], n->out[k], block)) {
+            mem = e->in[i].mem;
+            p->mem[mem].reads_left = 1;      /* this node's own read, counted down when it is emitted */
+        }
+    return place_result(e, n->out[k], blocked, mem, &e->out[k]);
+}
+
+diffad_status plan_operand_fused(diffad_emit *e, const diffad_node *n, const diffad_node *last, bool blocked)
+{
+    diffad_plan *p = e->plan;
+    DIFFAD_TRY(place_result(e, last->out[0], blocked, -1, &e->out[0]));
+    for (int64_t i = n->id; i < last->id; i++) {
+        const diffad_node *between = p->graph->node[i];
+        if (i != n->id && p->fused_into[i] != n->id)
+            continue;
+        plan_value *pv = &p->value[between->y[0].id];
+        *(blocked ? &pv->blocked : &pv->plain) = e->out[0];
+        pv->is_home_blocked = blocked;
+    }
     return DIFFAD_OK;
 }

@@ -124,20 +124,27 @@ static diffad_status choose(diffad_emit *e, const diffad_node *n, plan_step **ou
 
 static diffad_status emit_node(diffad_plan *p, const diffad_node *n)
 {
-    plan_step  *s = NULL;
-    diffad_emit e = { .plan = p, .caps = &p->dev->caps, .variant = -1 };
+    plan_step         *s = NULL;
+    const diffad_node *last;
+    diffad_emit        e = { .plan = p, .caps = &p->dev->caps, .variant = -1 };
     if (n->op->is_alias)
         return emit_alias(&e, n);
     DIFFAD_TRY(choose(&e, n, &s));
+    if (p->fused_into[n->id] >= 0)
+        return DIFFAD_OK;
     for (int i = 0; i < DIFFAD_MAX_IN; i++)
         e.in[i].mem = -1;
     for (int i = 0; i < n->n_in; i++)
         if (n->in[i])
             DIFFAD_TRY(plan_operand_in(&e, n->in[i], s->in_blocked >> i & 1u, &e.in[i]));
+    DIFFAD_TRY(plan_fuse(&e, n, s, &last));
     for (int k = 0; k < n->op->n_out; k++)
-        DIFFAD_TRY(plan_operand_out(&e, n, k, s->out_blocked >> k & 1u));
+        DIFFAD_TRY(last != n ? plan_operand_fused(&e, n, last, s->out_blocked & 1u) : plan_operand_out(&e, n, k, s->out_blocked >> k & 1u));
     e.variant = s->variant;
     DIFFAD_TRY(s->way->emit(&e, n));
+    for (int k = 0; k < DIFFAD_TAILS; k++)
+        if (e.tail[k].mem >= 0)
+            p->mem[e.tail[k].mem].reads_left--;
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i])
             continue;
@@ -248,6 +255,8 @@ static diffad_status build(diffad_plan *p, bool *live)
     DIFFAD_TRY(diffad_graph_live(g, live));
     count_reads(p, live);
     for (int64_t i = 0; i < g->n_nodes; i++)
+        p->fused_into[i] = -1;
+    for (int64_t i = 0; i < g->n_nodes; i++)
         if (live[i]) {
             const diffad_status st = emit_node(p, g->node[i]);
             if (st != DIFFAD_OK)
@@ -303,9 +312,10 @@ diffad_status plan_make(diffad_device *dev, const diffad_graph *g, const diffad_
     p->value       = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->value);
     p->owned_value = diffad_alloc_array((size_t)g->n_values + 1, sizeof *p->owned_value);
     p->step_of     = diffad_alloc_array((size_t)g->n_nodes + 1, sizeof *p->step_of);
+    p->fused_into  = diffad_alloc_array((size_t)g->n_nodes + 1, sizeof *p->fused_into);
     bool *live     = diffad_alloc_array((size_t)g->n_nodes + 1, sizeof *live);
     p->model_ways  = model ? diffad_plan_ways(model) : NULL;
-    diffad_status st = p->forced && p->value && p->owned_value && p->step_of && live && (!model || p->model_ways)
+    diffad_status st = p->forced && p->value && p->owned_value && p->step_of && p->fused_into && live && (!model || p->model_ways)
                            ? build(p, live)
                            : diffad_fail(DIFFAD_ERR_MEMORY, "plan: no host memory");
     diffad_release(live);
@@ -344,7 +354,7 @@ void diffad_plan_destroy(diffad_plan *p)
     plan_release_blocks(p);
     recompute_release(&p->remade);
     void *parts[] = { p->forced,  p->model_ways, p->value, p->mem,         p->launch, p->prologue,        p->pack, p->step,
-                      p->step_of, p->place,      p->owned, p->owned_value, p->frozen, p->frozen_prologue, p->event };
+                      p->step_of, p->fused_into, p->place, p->owned, p->owned_value, p->frozen, p->frozen_prologue, p->event };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         diffad_release(parts[i]);
     diffad_release(p);

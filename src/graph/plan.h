@@ -1,4 +1,4 @@
-/* plan.h (internal): a plan's inside. plan.c chooses ways and emits, fit.c keeps within a number of bytes, memory.c lays out, exec.c runs, dump.c prints. */
+/* plan.h (internal): a plan's inside. plan.c chooses ways and emits, fuse.c joins nodes, fit.c keeps within a number of bytes, memory.c lays out, exec.c runs, dump.c prints. */
 #ifndef DIFFAD_PLAN_INTERNAL_H
 #define DIFFAD_PLAN_INTERNAL_H
 
@@ -70,6 +70,7 @@ struct diffad_plan {
     plan_step           *step;
     int64_t              n_steps, cap_steps;
     int32_t             *step_of;              /* by node: its step; -1: dead */
+    int32_t             *fused_into;           /* by node: the one whose launches compute it; -1: its own */
     bool                 is_packing;
     const char          *next_way;             /* while emitting: rest of options.node_ways */
 
@@ -115,6 +116,11 @@ diffad_status plan_own_tensor(diffad_plan *p, const diffad_value *v, int32_t *me
 diffad_status plan_place_leaf(diffad_plan *p, const diffad_value *v);
 diffad_status plan_operand_in(diffad_emit *e, const diffad_value *v, bool blocked, diffad_operand *out);
 diffad_status plan_operand_out(diffad_emit *e, const diffad_node *n, int k, bool blocked);
+/* Output k of n where nodes up to `last` were fused into it: the memory of last's result stands for all between. */
+diffad_status plan_operand_fused(diffad_emit *e, const diffad_node *n, const diffad_node *last, bool blocked);
+/* fuse.c. Before n is emitted by way w: which of the nodes behind it become tails of its launches; their summands as operands in
+ * e->tail. Returns the node whose output the launches then make: n itself when there are none. */
+diffad_status plan_fuse(diffad_emit *e, const diffad_node *n, const plan_step *s, const diffad_node **last);
 /* memory.c: buffers and places, but for packed parameters. */
 diffad_status plan_lay_out(diffad_plan *p);
 void          plan_release_blocks(diffad_plan *p);

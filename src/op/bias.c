@@ -160,7 +160,7 @@ static const diffad_op_case bias_grad_cases[] = {
 };
 
 const diffad_op diffad_op_bias = {
-    .name = "bias", .n_in = 2, .n_out = 1, .tol = 1e-7, .maps_in = 1, .maps_out = 1, .inplace = 1,
+    .name = "bias", .tail = DIFFAD_TAIL_BIAS, .n_in = 2, .n_out = 1, .tol = 1e-7, .maps_in = 1, .maps_out = 1, .inplace = 1,
     .infer = infer, DIFFAD_WAYS(ways), .grad = grad, .cost = cost, .ref = ref, DIFFAD_CASES(cases),
 };
 const diffad_op diffad_op_bias_grad = {

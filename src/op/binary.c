@@ -71,7 +71,7 @@ static const diffad_op_case cases[] = {
 };
 
 const diffad_op diffad_op_add = {
-    .name = "add", .n_in = 2, .n_out = 1, .tol = 1e-7, .maps_in = 3, .maps_out = 1, .inplace = 3,
+    .name = "add", .tail = DIFFAD_TAIL_ADD, .n_in = 2, .n_out = 1, .tol = 1e-7, .maps_in = 3, .maps_out = 1, .inplace = 3,
     .infer = infer, DIFFAD_WAYS(ways), .grad = add_grad, .cost = cost, .ref = add_ref, DIFFAD_CASES(cases),
 };
 const diffad_op diffad_op_sub = {

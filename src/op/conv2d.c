@@ -276,9 +276,11 @@ MATRIX(f16_dw_emit, conv2d_matrix_dw_emit, F16)
 #define AMX_WAY { .name = "amx", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_amx_fits, .emit = conv2d_amx_emit, \
                   .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 }
 
+enum { TAILS = 1 << DIFFAD_TAIL_BIAS | 1 << DIFFAD_TAIL_ADD };
+
 /* The transforms multiply by up to 8 and 1/24 and subtract: what float32 rounds grows fivefold, seen 1e-5 at most. */
 #define WINOGRAD_WAY { .name = "winograd", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_winograd_fits, \
-                       .emit = conv2d_winograd_emit, .tol = 2e-5 }
+                       .emit = conv2d_winograd_emit, .tails = TAILS, .tol = 2e-5 }
 static const diffad_way ways[] = {
     MATRIX_WAYS(tf32_emit, bf16_emit, f16_emit),
     AMX_WAY,
@@ -288,7 +290,7 @@ static const diffad_way ways[] = {
       .choose = blocked_to_plain },
     WINOGRAD_WAY,
     { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .variants = conv2d_blocked_variants,
-      .emit = conv2d_blocked_emit },
+      .emit = conv2d_blocked_emit, .tails = TAILS },
     { .name = "portable", .variants = conv2d_portable_variants, .emit = conv2d_portable_emit, .is_portable = true },
     { .name = "im2col", .variants = conv2d_im2col_variants, .emit = conv2d_im2col_emit },
 };
@@ -301,7 +303,7 @@ static const diffad_way dx_ways[] = {
       .choose = blocked_to_plain },
     WINOGRAD_WAY,
     { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits, .variants = conv2d_blocked_variants,
-      .emit = conv2d_blocked_emit },
+      .emit = conv2d_blocked_emit, .tails = TAILS },
     { .name = "portable", .variants = conv2d_portable_variants, .emit = conv2d_portable_emit, .is_portable = true },
     { .name = "im2col", .variants = conv2d_im2col_variants, .emit = conv2d_im2col_dx_emit },
 };

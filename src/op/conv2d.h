@@ -105,6 +105,8 @@ void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_ph
 void conv2d_add_geometry(diffad_launch *l, const conv2d_phase *p);
 /* One row of rows*cols pixels: a convolution of one tap without stride and padding knows no rows. */
 void conv2d_flatten(conv2d_phase *p);
+/* The arguments of cl/common/tail.cl, the last of a launch: what e->tail holds. */
+void conv2d_add_tail(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed);
 /* Work units per group so that each compute unit gets about eight equal groups, `others` groups in other directions. */
 int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others);
 /* The sum over chunks of partial weight gradients [chunks][lane blocks][inner blocks][taps][inner_block][16 vectors]

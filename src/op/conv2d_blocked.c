@@ -114,6 +114,18 @@ void conv2d_add_operands(diffad_launch *l, const diffad_emit *e, const conv2d_ph
     diffad_emit_out_updated(l, e, 0);
 }
 
+void conv2d_add_tail(diffad_launch *l, const diffad_emit *e, const conv2d_phase *p, int32_t packed)
+{
+    for (int k = DIFFAD_TAIL_BIAS; k < DIFFAD_TAILS; k++)
+        if (e->tail[k].mem >= 0)
+            diffad_launch_mem(l, e->tail[k].mem, e->tail[k].offset, DIFFAD_READ);
+        else
+            add_packed(l, e, p, packed);     /* in its place, not read */
+    diffad_launch_int(l, e->tail[DIFFAD_TAIL_BIAS].mem >= 0);
+    diffad_launch_int(l, e->is_per_sample ? p->out_c : 0);
+    diffad_launch_int(l, e->tail[DIFFAD_TAIL_ADD].mem >= 0);
+}
+
 /* ---- forward, and backward with respect to the input ---- */
 
 bool conv2d_blocked_fits(const diffad_node *n, const diffad_caps *caps)
@@ -170,6 +182,7 @@ static diffad_status emit_rows(diffad_emit *e, const conv2d_phase *p, const conv
     conv2d_add_operands(&l, e, p, packed);
     conv2d_add_geometry(&l, p);
     diffad_launch_ints(&l, (int64_t[]){ group, run, segments, p->bias >= 0 }, 4 * sizeof(int64_t));
+    conv2d_add_tail(&l, e, p, packed);
     return diffad_emit_launch(e, &l);
 }
 
@@ -194,6 +207,7 @@ static diffad_status emit_gather(diffad_emit *e, const conv2d_phase *p, const co
     conv2d_add_operands(&l, e, p, packed);
     conv2d_add_geometry(&l, p);
     diffad_launch_ints(&l, (int64_t[]){ blocks, run, p->bias >= 0 }, 3 * sizeof(int64_t));
+    conv2d_add_tail(&l, e, p, packed);
     return diffad_emit_launch(e, &l);
 }
 

@@ -89,6 +89,7 @@ static diffad_status emit_products(diffad_emit *e, const walk *k, int64_t first,
     const int64_t ints[] = { k->in_blocks, k->out_blocks, p->out_c, p->out_h, p->out_w, k->tiles_x, k->tiles_each,
                              first * k->chunk, k->tiles, k->groups, p->bias >= 0 };
     diffad_launch_ints(&l, ints, sizeof ints);
+    conv2d_add_tail(&l, e, p, packed);
     return diffad_emit_launch(e, &l);
 }
 
