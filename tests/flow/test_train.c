@@ -12,6 +12,7 @@
 #include "support/folder.h"
 
 #include <criterion/criterion.h>
+#include <jansson.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@ typedef struct job {
     int          loader_threads, stop_after;    /* progress calls until a stop is asked for; 0: never */
     bool         resume;
     size_t       max_memory;
+    diffad_precision precision;                 /* not F32: of a matrix unit that is computed */
     const char  *sets[12];
 } job;
 
@@ -75,6 +77,8 @@ static void child(const job *j, int to)
         setenv("POCL_MAX_PTHREAD_COUNT", j->threads_of_device, 1);
     if (j->tuned)
         setenv("DIFFAD_TUNED", j->tuned, 1);
+    if (j->precision != DIFFAD_PRECISION_F32)
+        setenv("DIFFAD_CAPS", "matrix=1,block=1", 1);
     calls_left = j->stop_after;
     o.data = DIFFAD_TEST_DIR "/data";
     o.class_name = "ballscrew";
@@ -91,6 +95,8 @@ static void child(const job *j, int to)
     o.stop = &stop;
     o.progress = count_down;
     diffad_status st = diffad_device_open(NULL, &dev);
+    if (st == DIFFAD_OK)
+        st = diffad_device_set_precision(dev, j->precision);
     if (st == DIFFAD_OK && j->fills_table)
         _exit((int)fill_table(dev, &o));
     if (st == DIFFAD_OK)
@@ -176,6 +182,19 @@ static void expect_equal_ways(const char *a, const char *b)
     diffad_release(y);
 }
 
+/* Whether the record of a run says `what`. */
+static bool record_says(const char *out, const char *what)
+{
+    char          *path = diffad_path_join(out, "run.json");
+    unsigned char *text = NULL;
+    int64_t        bytes;
+    cr_assert_eq(diffad_file_read(path, 1 << 22, DIFFAD_ERR_FILE, &text, &bytes), DIFFAD_OK, "%s", diffad_error_detail());
+    const bool says = strstr((char *)text, what) != NULL;
+    diffad_release(text);
+    diffad_release(path);
+    return says;
+}
+
 Test(train, a_run_that_is_stopped_or_killed_and_continued_ends_in_the_same_bits, .timeout = 900)
 {
     const char *folder = folder_new();
@@ -201,17 +220,48 @@ Test(train, a_run_that_is_stopped_or_killed_and_continued_ends_in_the_same_bits,
     expect_equal_ways(whole, broken);
 }
 
-/* Whether the record of a run says `what`. */
-static bool record_says(const char *out, const char *what)
+/* What a run's record says of its first stage; -1: nothing. */
+static double vae_number(const char *out, const char *key)
 {
-    char          *path = diffad_path_join(out, "run.json");
-    unsigned char *text = NULL;
-    int64_t        bytes;
-    cr_assert_eq(diffad_file_read(path, 1 << 22, DIFFAD_ERR_FILE, &text, &bytes), DIFFAD_OK, "%s", diffad_error_detail());
-    const bool says = strstr((char *)text, what) != NULL;
-    diffad_release(text);
+    char   *path = diffad_path_join(out, "run.json");
+    json_t *root = json_load_file(path, 0, NULL);
+    const json_t *value = json_object_get(json_object_get(json_object_get(root, "stages"), "vae"), key);
+    const double  v = value ? json_number_value(value) : -1;
+    json_decref(root);
     diffad_release(path);
-    return says;
+    return v;
+}
+
+/* In its first steps the scale falls: a state without it would skip other ones. */
+Test(train, a_run_in_f16_that_is_stopped_and_continued_ends_in_the_same_bits, .timeout = 900)
+{
+    const char *folder = folder_new();
+    char        whole[512], broken[512], want[17], got[17], text[1024];
+    snprintf(whole, sizeof whole, "%s/whole", folder);
+    snprintf(broken, sizeof broken, "%s/broken", folder);
+    const job straight = { .out = whole, .stages = "vae", .precision = DIFFAD_PRECISION_F16,
+                           .sets = { "train.vae.steps=9", "train.vae.batch=1", "train.critic_start=-1", "autoencoder.mult=[1, 1, 1]" } };
+    job       j = straight;
+    train_to_end(&straight, want);
+    j.out = broken;
+    j.stop_after = 1;
+    cr_expect_eq(run(&j, 0, text, sizeof text), DIFFAD_ERR_STOPPED, "%s", text);
+    j.stop_after = 0;
+    j.resume = true;
+
+    j.precision = DIFFAD_PRECISION_BF16;
+    cr_expect_eq(run(&j, 0, text, sizeof text), DIFFAD_ERR_USAGE, "%s", text);
+    cr_expect(strstr(text, "the stage began in f16, bf16 was asked for: continue with --precision f16"), "%s", text);
+    j.precision = DIFFAD_PRECISION_F16;
+    train_to_end(&j, got);
+
+    cr_expect_str_eq(got, want);
+    const double scale = vae_number(whole, "loss_scale"), skipped = vae_number(whole, "skipped");
+    cr_log_info("scale %g, %g of 9 steps skipped", scale, skipped);
+    cr_expect_eq(vae_number(broken, "loss_scale"), scale, "%g", vae_number(broken, "loss_scale"));
+    cr_expect_eq(vae_number(broken, "skipped"), skipped, "%g", vae_number(broken, "skipped"));
+    cr_expect(skipped >= 2 && skipped <= 7, "some steps after the first must be skipped, some not");
+    cr_expect(record_says(whole, "\"precision\": \"f16\""));
 }
 
 Test(train, a_stage_keeps_the_tuned_ways_that_it_began_with, .timeout = 900)
