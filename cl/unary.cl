@@ -10,24 +10,27 @@
 #ifndef GRADIENT
 #define GRADIENT 0
 #endif
-#include "common/vec.cl"
+#include "common/exp.cl"
 #include "common/lanes.cl"
 
 #define ZERO ((vfloat)(0.0f))
 #define A    ((vfloat)(a))
 #define B    ((vfloat)(b))
 
-static vfloat sigmoid(vfloat x) { return 1.0f / (1.0f + exp(-x)); }
+/* For what vexp's clamps could hide from a compiler's min and max. */
+static vfloat keep_nan(vfloat y, vfloat x) { return select(y, x, isnan(x)); }
+
+static vfloat sigmoid(vfloat x) { return 1.0f / (1.0f + vexp(-x)); }
 
 /* The sigmoid's slope without the cancellation of s (1 - s). */
 static vfloat bell(vfloat x)
 {
-    const vfloat e = exp(-fabs(x));
+    const vfloat e = vexp(-fabs(x));
     return e / ((1.0f + e) * (1.0f + e));
 }
 
 #if F == 0
-#define VALUE x * sigmoid(x)
+#define VALUE x / (1.0f + vexp(-x))
 #define SLOPE sigmoid(x) * (1.0f + x * (1.0f - sigmoid(x)))
 #elif F == 1        /* relu */
 #define VALUE select(x, ZERO, x < ZERO)
@@ -36,17 +39,49 @@ static vfloat bell(vfloat x)
 #define VALUE select(A * x, x, x > ZERO)
 #define PRODUCT select(A * dy, dy, x > ZERO)
 #elif F == 3
-#define VALUE tanh(x)
+/* Near zero the polynomial of Cephes' tanhf. */
+static vfloat tanh_of(vfloat x)
+{
+    const vfloat z = x * x, e = vexp(-2.0f * fabs(x));
+    vfloat p = z * -5.70498872745e-3f + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    return select(copysign((1.0f - e) / (1.0f + e), x), p * z * x + x, fabs(x) < (vfloat)(0.625f));
+}
+#define VALUE keep_nan(tanh_of(x), x)
 #define SLOPE 4.0f * bell(2.0f * x)
 #elif F == 4
-#define VALUE sigmoid(x)
+#define VALUE keep_nan(sigmoid(x), x)
 #define SLOPE bell(x)
 #elif F == 5
-#define VALUE exp(x)
-#elif F == 6        /* gelu: x times the normal distribution function; its slope adds x times the density */
-static vfloat cumulative(vfloat x) { return 0.5f * (1.0f + erf(x * 0.70710678f)); }
-#define VALUE x * cumulative(x)
-#define SLOPE cumulative(x) + x * 0.39894228f * exp(-0.5f * x * x)
+static vfloat square(vfloat x) { return x * x; }
+#define VALUE keep_nan(square(vexp(0.5f * x)), x)      /* the whole range of floats, which vexp's is not */
+#elif F == 6
+/* gelu: x times the normal distribution function, whose tail is the density times Mills' ratio: here a polynomial in
+ * t = 1 / (1 + p |x|), by minimax of the relative error (9e-8). The slope adds x times the density. */
+typedef struct normal { vfloat below, density; } normal;
+static normal normal_of(vfloat x)
+{
+    const vfloat e = vexp(-0.5f * x * x), t = 1.0f / (1.0f + 0.3045991f * fabs(x));
+    vfloat m = t * 3.676497e-2f - 1.5391873e-1f;
+    m = m * t + 1.8830595e-1f;
+    m = m * t - 4.002725e-2f;
+    m = m * t + 1.2202507e-1f;
+    m = m * t + 1.0302537e-1f;
+    m = m * t + 1.2234723e-1f;
+    m = m * t + 1.2147743e-1f;
+    const vfloat tail = e * (m * t);
+    const normal n = { select(tail, 1.0f - tail, x > ZERO), 0.39894228f * e };
+    return n;
+}
+static vfloat gelu_slope(vfloat x)
+{
+    const normal n = normal_of(x);
+    return n.below + x * n.density;
+}
+#define VALUE x * normal_of(x).below
+#define SLOPE gelu_slope(x)
 #elif F == 7
 #define VALUE fabs(x)
 #define PRODUCT select(select(ZERO, -dy, x < ZERO), dy, x > ZERO)

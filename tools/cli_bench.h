@@ -18,8 +18,13 @@ void   cli_sample_json(cli_json *j, const char *key, const cli_sample *s);
 
 /* ---- cli_peak.c: what the device reaches in plain OpenCL C ---- */
 
-typedef struct cli_peak { double gflops, gbytes; } cli_peak;      /* multiply-adds; triad, per second */
-diffad_status cli_measure_peak(diffad_device *dev, cli_peak *out);
+typedef struct cli_peak cli_peak;
+/* dev: opened with DIFFAD_PROFILE=1, outlives the peak. */
+diffad_status cli_peak_open(diffad_device *dev, cli_peak **out);
+void          cli_peak_close(cli_peak *p);                                      /* NULL is fine */
+diffad_status cli_peak_multiply(cli_peak *p, double *gflops);                   /* one run of multiply-adds in registers */
+/* One triad z = x + a y over three operands of `bytes` together, 96 MiB at most; counts each read and written once. */
+diffad_status cli_peak_stream(cli_peak *p, double bytes, double *gbytes);
 
 /* ---- cli_bench_op.c ---- */
 

@@ -1,4 +1,4 @@
-/* cli_bench_op.c: the cases of real size of an op, each way timed alone by the driver's clock. */
+/* cli_bench_op.c: the cases of real size of an op, each way timed alone by the driver's clock, in turn with the device's roofs. */
 #include "api/time_ops.h"
 #include "cli_bench.h"
 #include "device/device.h"
@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PEAK_ROUNDS = 5, MOST_BYTES = 96 << 20 };
+
 typedef struct job {
     const cli     *c;
     diffad_device *dev;
-    cli_peak       peak;
+    cli_peak      *peak;
     time_case      now;
-    cli_sample     us;
+    cli_sample     us, gbytes;   /* the op; streams of as many bytes */
+    double         gflops;       /* the most multiply-adds seen so far */
     const char    *untimed;      /* the way that the last note was about */
 } job;
 
@@ -22,8 +25,8 @@ static void print_row(const job *b)
     const plan_step *s = b->now.step;
     const double     gflop = b->now.cost.flops * 1e-9, us = cli_sample_median(&b->us), gflops = gflop / us * 1e6,
                  gbytes = b->now.cost.bytes / us * 1e-3;
-    /* Of the roof that is nearer: no kernel can reach both. */
-    const double share = fmax(gflops / b->peak.gflops, gbytes / b->peak.gbytes);
+    /* Of the roof that is nearer, since no kernel can reach both; the best of each, which other work on the machine disturbs least. */
+    const double share = fmax(gflop / b->gflops * 1e6, b->now.cost.bytes / cli_sample_max(&b->gbytes) * 1e-3) / cli_sample_min(&b->us);
     if (!b->c->json) {
         cli_out("%-22s %-18s %-12s %10.1f us (%.1f .. %.1f) %8.1f GFLOP/s %7.1f GB/s %5.1f %%\n", b->now.op->name,
                 b->now.c->name, s->way->name, us, cli_sample_min(&b->us), cli_sample_max(&b->us), gflops, gbytes,
@@ -39,13 +42,28 @@ static void print_row(const job *b)
     cli_json_text(&j, "layout", s->in_blocked || s->out_blocked ? "blocked" : "plain");
     cli_sample_json(&j, "us", &b->us);
     cli_json_real(&j, "gflop", gflop, 6);
+    cli_json_real(&j, "mbytes", b->now.cost.bytes * 1e-6, 6);
     cli_json_real(&j, "gflops", gflops, 6);
     cli_json_real(&j, "gbs", gbytes, 6);
+    cli_json_real(&j, "peak_gflops", b->gflops, 6);
+    cli_json_real(&j, "peak_gbs", cli_sample_max(&b->gbytes), 6);
     cli_json_real(&j, "share_of_peak", share, 4);
     cli_json_int(&j, "launches", s->count);
     cli_json_text(&j, "device", diffad_device_caps(b->dev)->name);
     cli_json_close(&j, '}');
     cli_json_print(&j);
+}
+
+/* The op's time, and right after it how fast the device multiplies and moves as many bytes. */
+static diffad_status measure_round(job *b, double us)
+{
+    double gflops, gbytes;
+    DIFFAD_TRY(cli_peak_multiply(b->peak, &gflops));
+    DIFFAD_TRY(cli_peak_stream(b->peak, b->now.cost.bytes, &gbytes));
+    cli_sample_add(&b->us, us);
+    cli_sample_add(&b->gbytes, gbytes);
+    b->gflops = fmax(b->gflops, gflops);
+    return DIFFAD_OK;
 }
 
 /* A way that does not fit the case leaves no row; one whose launches the driver does not time (CLBlast's on some) leaves a note. */
@@ -55,7 +73,7 @@ static diffad_status measure(job *b, const diffad_op *op, const diffad_op_case *
     DIFFAD_TRY(time_case_open(b->dev, op, c, way, &b->now));
     if (!b->now.step)
         return DIFFAD_OK;
-    b->us.count = 0;
+    b->us.count = b->gbytes.count = 0;
     for (int i = 0; i <= repeat; i++) {
         DIFFAD_TRY(time_case_run(&b->now, &us));
         if (us == 0 && b->untimed != way)      /* said once, of all its cases */
@@ -65,7 +83,7 @@ static diffad_status measure(job *b, const diffad_op *op, const diffad_op_case *
             return DIFFAD_OK;
         }
         if (i > 0)      /* the first run builds */
-            cli_sample_add(&b->us, us);
+            DIFFAD_TRY(measure_round(b, us));
     }
     print_row(b);
     return DIFFAD_OK;
@@ -92,19 +110,29 @@ static diffad_status measure_cases(job *b, const diffad_op *op, int repeat)
     return DIFFAD_OK;
 }
 
-static void print_peak(const job *b)
+static diffad_status print_peak(job *b)
 {
+    double gflops, now, gbytes = 0;
+    for (int i = 0; i < PEAK_ROUNDS; i++) {
+        DIFFAD_TRY(cli_peak_multiply(b->peak, &gflops));
+        DIFFAD_TRY(cli_peak_stream(b->peak, MOST_BYTES, &now));
+        b->gflops = fmax(b->gflops, gflops);
+        gbytes    = fmax(gbytes, now);
+    }
     if (!b->c->json) {
-        cli_out("peak: %.1f GFLOP/s of multiply-adds, %.1f GB/s of memory\n", b->peak.gflops, b->peak.gbytes);
-        return;
+        cli_out("peak: %.1f GFLOP/s of multiply-adds, %.1f GB/s of memory\n", b->gflops, gbytes);
+        return DIFFAD_OK;
     }
     cli_json j = { .needs_comma = false };
     cli_json_open(&j, NULL, '{');
     cli_json_text(&j, "device", diffad_device_caps(b->dev)->name);
-    cli_json_real(&j, "peak_gflops", b->peak.gflops, 6);
-    cli_json_real(&j, "peak_gbs", b->peak.gbytes, 6);
+    cli_json_text(&j, "driver", diffad_device_caps(b->dev)->driver);
+    cli_json_text(&j, "version", DIFFAD_VERSION);
+    cli_json_real(&j, "peak_gflops", b->gflops, 6);
+    cli_json_real(&j, "peak_gbs", gbytes, 6);
     cli_json_close(&j, '}');
     cli_json_print(&j);
+    return DIFFAD_OK;
 }
 
 int cli_bench_op(cli *c, const char *op, int repeat)
@@ -118,13 +146,14 @@ int cli_bench_op(cli *c, const char *op, int repeat)
     diffad_status st = cli_open_device(c, &b.dev);
     if (st != DIFFAD_OK)
         return cli_fail(st);
-    st = cli_measure_peak(b.dev, &b.peak);
+    st = cli_peak_open(b.dev, &b.peak);
     if (st == DIFFAD_OK)
-        print_peak(&b);
+        st = print_peak(&b);
     for (int i = 0; i < count && st == DIFFAD_OK; i++)
         if (strcmp(op, "all") == 0 || strcmp(op, table[i]->name) == 0)
             st = measure_cases(&b, table[i], repeat);
     const int code = st == DIFFAD_OK ? 0 : cli_fail(st);
+    cli_peak_close(b.peak);
     diffad_device_close(b.dev);
     return code;
 }

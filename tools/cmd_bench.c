@@ -457,5 +457,5 @@ const cli_command cmd_bench = {
                "--train: the plan that a training runs, on random pictures; each stage has the device to itself.\n"
                "--pytorch: the same detections, or training steps, in turn with it; theirs over ours is printed.\n"
                "op=NAME (or all): each way of an op on its cases of real size, by the driver's clock, and its\n"
-               "share of the nearer roof: multiply-adds or memory bandwidth, measured first.",
+               "share of the nearer roof: multiply-adds, or a stream of as many bytes, measured in turn with it.",
 };
