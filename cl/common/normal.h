@@ -25,6 +25,27 @@ typedef uint32_t diffad_normal_word;
 
 #include "common/normal_table.h"
 
+#if defined(__OPENCL_C_VERSION__) && defined(DIFFAD_WIDE)
+/* The same of eight words: rows of the table as vectors, and the leading zeros by way of floats, as CPUs without an instruction
+ * for it do well. m & ~(m >> 1) keeps the leading one, and never rounds up to the next. */
+static inline float8 diffad_normal_pieces(uint8 bits)
+{
+    const uint8  v = (bits << 1) | 1u, m = v >> 1;
+    const int8   place = max((as_int8(convert_float8(as_int8(m & ~(m >> 1)))) >> 23) - 126, 0);      /* of v's leading one */
+    const uint8  zeros = 31u - as_uint8(place), w = v << zeros;
+    const uint8  rest  = (w << (1 + DIFFAD_NORMAL_TOP_BITS)) >> 8;
+    const uint8  row   = (zeros << DIFFAD_NORMAL_TOP_BITS) + ((w << 1) >> (32 - DIFFAD_NORMAL_TOP_BITS));
+    const float8 t     = convert_float8(as_int8(rest) - (1 << 23)) * (1.0f / (1 << 23));
+    DIFFAD_NORMAL_ROW all = diffad_normal_table[0];
+    const float4 r0 = vload4(row.s0, all), r1 = vload4(row.s1, all), r2 = vload4(row.s2, all), r3 = vload4(row.s3, all);
+    const float4 r4 = vload4(row.s4, all), r5 = vload4(row.s5, all), r6 = vload4(row.s6, all), r7 = vload4(row.s7, all);
+    const float8 c0 = (float8)(r0.x, r1.x, r2.x, r3.x, r4.x, r5.x, r6.x, r7.x);
+    const float8 c1 = (float8)(r0.y, r1.y, r2.y, r3.y, r4.y, r5.y, r6.y, r7.y);
+    const float8 c2 = (float8)(r0.z, r1.z, r2.z, r3.z, r4.z, r5.z, r6.z, r7.z);
+    const float8 c3 = (float8)(r0.w, r1.w, r2.w, r3.w, r4.w, r5.w, r6.w, r7.w);
+    return as_float8(as_uint8(fma(fma(fma(c3, t, c2), t, c1), t, c0)) ^ (bits & 0x80000000u));
+}
+#else
 static inline float diffad_normal_piece(diffad_normal_word bits)
 {
     const diffad_normal_word v     = (bits << 1) | 1u;
@@ -37,5 +58,6 @@ static inline float diffad_normal_piece(diffad_normal_word bits)
     const float       z = DIFFAD_NORMAL_FMA(DIFFAD_NORMAL_FMA(DIFFAD_NORMAL_FMA(c[3], t, c[2]), t, c[1]), t, c[0]);
     return bits >> 31 ? -z : z;
 }
+#endif
 
 #endif

@@ -2,7 +2,16 @@
 #ifndef DIFFAD_COMMON_PHILOX_H
 #define DIFFAD_COMMON_PHILOX_H
 
-#ifdef __OPENCL_C_VERSION__
+#if defined(__OPENCL_C_VERSION__) && defined(DIFFAD_WIDE)
+/* Eight counters at a time: products of the even and of the odd words, which is what CPUs have instructions for. */
+typedef uint8 diffad_u32;
+static inline uint8 diffad_mul_hi(uint8 all, uint8 b)      /* all: the same word eight times */
+{
+    const ulong4 low = 0xFFFFFFFFul, a = as_ulong4(all) & low, pair = as_ulong4(b);
+    return as_uint8((((pair & low) * a) >> 32) | (((pair >> 32) * a) & ~low));
+}
+#define DIFFAD_MUL_HI(a, b) diffad_mul_hi((a), (b))
+#elif defined(__OPENCL_C_VERSION__)
 typedef uint diffad_u32;
 /* Not mul_hi: compilers for CPUs turn only this form into a vector instruction. */
 #define DIFFAD_MUL_HI(a, b) ((uint)(((ulong)(a) * (b)) >> 32))

@@ -20,8 +20,11 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
 static diffad_status emit(diffad_emit *e, const diffad_node *n)
 {
     const int64_t batch = diffad_side(n->out[0], 0), count = diffad_numel(n->out[0]) / batch;
+    const bool    is_wide = e->caps->local_mem_is_cheap;
     diffad_launch l = diffad_launch_make("randn", "randn", 1, DIFFAD_GROUP);
-    diffad_launch_items(&l, diffad_ceil_div(count, 4), batch, 1);
+    diffad_launch_items(&l, diffad_ceil_div(count, is_wide ? 32 : 4), batch, 1);
+    if (is_wide)
+        diffad_launch_def(&l, "DIFFAD_WIDE", 1);
     diffad_emit_in(&l, e, 0);
     diffad_emit_out(&l, e, 0);
     diffad_launch_count(&l, count);
@@ -29,7 +32,9 @@ static diffad_status emit(diffad_emit *e, const diffad_node *n)
     return diffad_emit_launch(e, &l);
 }
 
-static diffad_cost cost(const diffad_node *n) { return diffad_cost_pointwise(n, 3); }
+/* Instructions, each a multiply-add's time: 10 rounds of 4 products, 4 exclusive ors and 2 sums make four numbers; 15 find and
+ * compute a piece. */
+static diffad_cost cost(const diffad_node *n) { return diffad_cost_pointwise(n, 2 * (10 * 10 / 4 + 15)); }
 
 static void ref(const diffad_ref *r)
 {
