@@ -150,7 +150,10 @@ diffad_status diffad_program_get(diffad_device *dev, const char *file, const cha
     p->dev = dev;
     const uint64_t start = diffad_sys.monotonic_ns();
     const diffad_status st = build(p, file, defines);
-    dev->programs->stats.build_ns += diffad_sys.monotonic_ns() - start;
+    const uint64_t ns = diffad_sys.monotonic_ns() - start;
+    dev->programs->stats.build_ns += ns;
+    diffad_log(DIFFAD_LOG_DEBUG, "program %s: %s in %.1f ms", key,
+               st != DIFFAD_OK ? "failed" : p->is_stored ? "from the disk" : "built", (double)ns * 1e-6);
     if (st != DIFFAD_OK) {
         diffad_release(p->key);
         diffad_release(p);
@@ -181,6 +184,7 @@ void diffad_program_store(diffad_program *p)
     if (p->is_stored || p->dev->is_broken)
         return;
     p->is_stored = true;
+    const uint64_t start = diffad_sys.monotonic_ns();
     char *folder = diffad_cache_folder();
     if (!folder)
         return;
@@ -193,6 +197,7 @@ void diffad_program_store(diffad_program *p)
     if (binary && diffad_cl.GetProgramInfo(p->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL) == CL_SUCCESS)
         diffad_cache_write(p->digest, binary, bytes);
     diffad_release(binary);
+    diffad_log(DIFFAD_LOG_DEBUG, "program %s: kept, %zu bytes in %.1f ms", p->key, bytes, (double)(diffad_sys.monotonic_ns() - start) * 1e-6);
 }
 
 diffad_program_stats diffad_program_statistics(const diffad_device *dev)
