@@ -64,21 +64,21 @@ static void amx_product(float16 c[16], __local const ushort *a, int step, __glob
 /* Registers 0 to 3 hold the sums, 4 and 5 `a`, 6 and 7 `b`; all with 16 rows of 64 bytes. The compiler uses none of them. */
 #define AMX_BEGIN                                                                \
     ulong amx_shape[8] = { 1, 0, 0x0040004000400040, 0x0040004000400040, 0, 0, 0x1010101010101010, 0 };      \
-    asm volatile("ldtilecfg (%0)" : : "r"((ulong)amx_shape) : "memory");
+    __asm__ volatile("ldtilecfg (%0)" : : "r"((ulong)amx_shape) : "memory");
 #define AMX_LOAD(c, next, step)                                                  \
-    asm volatile("tileloadd (%0, %4, 1), %%tmm0\n\ttileloadd (%1, %4, 1), %%tmm1\n\t"                      \
+    __asm__ volatile("tileloadd (%0, %4, 1), %%tmm0\n\ttileloadd (%1, %4, 1), %%tmm1\n\t"                      \
                  "tileloadd (%2, %4, 1), %%tmm2\n\ttileloadd (%3, %4, 1), %%tmm3"                          \
                  : : "r"((ulong)(c)), "r"((ulong)((c) + (next))), "r"((ulong)((c) + 2 * (next))), "r"((ulong)((c) + 3 * (next))), \
                      "r"((ulong)(step)) : "memory");
 #define AMX_STEP(a0, a1, step, b)                                                \
-    asm volatile("tileloadd (%0, %3, 1), %%tmm4\n\ttileloadd (%2, %4, 1), %%tmm6\n\t"                      \
+    __asm__ volatile("tileloadd (%0, %3, 1), %%tmm4\n\ttileloadd (%2, %4, 1), %%tmm6\n\t"                      \
                  "tdpbf16ps %%tmm6, %%tmm4, %%tmm0\n\ttileloadd 1024(%2, %4, 1), %%tmm7\n\t"               \
                  "tdpbf16ps %%tmm7, %%tmm4, %%tmm1\n\ttileloadd (%1, %3, 1), %%tmm5\n\t"                   \
                  "tdpbf16ps %%tmm6, %%tmm5, %%tmm2\n\ttdpbf16ps %%tmm7, %%tmm5, %%tmm3"                    \
                  : : "r"((ulong)(a0)), "r"((ulong)(a1)), "r"((ulong)(b)), "r"((ulong)(step)), "r"((ulong)64) : "memory");
 #define AMX_STORE(c)                                                             \
-    asm volatile("tilestored %%tmm0, (%0, %1, 1)\n\ttilestored %%tmm1, 1024(%0, %1, 1)\n\t"                \
+    __asm__ volatile("tilestored %%tmm0, (%0, %1, 1)\n\ttilestored %%tmm1, 1024(%0, %1, 1)\n\t"                \
                  "tilestored %%tmm2, 2048(%0, %1, 1)\n\ttilestored %%tmm3, 3072(%0, %1, 1)"                \
                  : : "r"((ulong)(c)), "r"((ulong)64) : "memory");
-#define AMX_END asm volatile("tilerelease" : : : "memory");
+#define AMX_END __asm__ volatile("tilerelease" : : : "memory");
 #endif

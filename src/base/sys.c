@@ -132,7 +132,7 @@ diffad_sys_table diffad_sys = {
     .open = os_open, .close = close, .read = os_read, .write = os_write, .seek = os_seek,
     .fsync = fsync, .truncate = os_truncate, .lock = os_lock, .rename = rename, .link = link, .unlink = unlink, .mkdir = os_mkdir,
     .stat = os_stat, .list = os_list, .monotonic_ns = os_monotonic_ns, .nap = os_nap, .wall_seconds = os_wall_seconds, .getenv = os_getenv,
-    .apart = os_apart,
+    .apart = os_apart, .amx = diffad_sys_amx,
 };
 
 void *diffad_alloc(size_t bytes) { return diffad_sys.alloc(bytes); }

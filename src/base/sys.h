@@ -37,9 +37,12 @@ typedef struct diffad_sys_table {
      * `text` is shared: what the child wrote last is there even when it crashed. 0: the job returned; the number of the
      * signal that ended the child; -1: the limit passed and the child was ended; -2: there was no child. */
     int         (*apart)(void (*job)(void *user, char *text, size_t bytes), void *user, int limit_ms, char *text, size_t bytes);
+    /* Asks that this process may use Intel's AMX, tiles of bf16; false where processor or system has no such thing. */
+    bool        (*amx)(void);
 } diffad_sys_table;
 
 extern diffad_sys_table diffad_sys;
+bool diffad_sys_amx(void);      /* sys_amx.c, for the table */
 
 /* Zeroed memory; sizes are checked for overflow. NULL records nothing: callers say what it was for. */
 void *diffad_alloc(size_t bytes);

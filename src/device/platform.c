@@ -114,6 +114,8 @@ static diffad_matrix matrix_of(cl_device_id d, const diffad_caps *c, const char 
         return nvidia_matrix(d);
     if (strstr(extensions, "cl_intel_subgroup_matrix_multiply_accumulate"))
         return intel_matrix(d);
+    if (c->kind == DIFFAD_DEVICE_CPU && starts_with(c->platform, "Portable Computing Language"))
+        return diffad_sys.amx() ? DIFFAD_MATRIX_INTEL_AMX : DIFFAD_MATRIX_NONE;      /* its compiler takes assembler as it stands */
     return starts_with(c->platform, "AMD Accelerated Parallel Processing") ? amd_matrix(c->name) : DIFFAD_MATRIX_NONE;
 }
 
