@@ -5,6 +5,7 @@
  * after the other with the strip's pitch, what lies between them computed in vain: better where rows are short.
  * Weights: conv2d_pack_words.cl. A result is summed up over pairs of blocks, then taps, whatever the window. */
 #include "common/amx.cl"
+#include "common/tail.cl"
 #ifndef POOL
 #define POOL 49152               /* floats of the strip and the sums */
 #endif
@@ -33,7 +34,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_amx(__global const float *x, ulong x_off, __global const uint *w, ulong w_off, __global const float *b, ulong b_off,
                 __global float *y, ulong y_off, int in_blocks, int H, int W, int out_blocks, int O, int rows, int cols, int YH, int YW,
                 int row0, int col0, int out_stride, int taps_y, int taps_x, int stride, int dilation, int top, int left,
-                int each, int high, int wide, int depth, int area, int most_tiles, int by_row, int has_bias)
+                int each, int high, int wide, int depth, int area, int most_tiles, int by_row, int has_bias, TAIL_ARGS)
 {
     __local float pool[POOL] __attribute__((aligned(64)));
     __local ushort *strip = (__local ushort *)pool;
@@ -73,12 +74,16 @@ void conv2d_amx(__global const float *x, ulong x_off, __global const uint *w, ul
         from = to;
     } while (from < pairs);
     AMX_END
-    for (int o = o0; o < o1; o++)
-        for (int k = 0; k < tiles * 32; k++) {
-            const int p = TILE_AT(k / 32) + k % 16, r = p / pitch, c = p % pitch, block = o * 2 + k / 16 % 2;
-            if (r >= here_y || c >= here_x || block >= out_blocks)
+    for (int block = o0 * 2; block < min(o1 * 2, out_blocks); block++) {
+        const size_t plane = (n * out_blocks + block) * y_plane;
+        __global const float *own = TAIL_BIAS(n, block * LANES), *other = TAIL_ADDED(plane);
+        __local const float  *from_sum = sum + ((block / 2 - o0) * most_tiles * 2 + block % 2) * TILE_FLOATS;
+        for (int k = 0; k < tiles * 16; k++) {
+            const int p = TILE_AT(k / 16) + k % 16, r = p / pitch, c = p % pitch;
+            if (r >= here_y || c >= here_x)
                 continue;
             const size_t at = (size_t)((r0 + r) * out_stride + row0) * YW + (c0 + c) * out_stride + col0;
-            vstore16(vload16((o - o0) * most_tiles * 32 + k, sum), at, y + y_off + (n * out_blocks + block) * y_plane);
+            vstore16(with_tail(vload16(k / 16 * 32 + k % 16, from_sum), own, other, at), at, y + y_off + plane);
         }
+    }
 }

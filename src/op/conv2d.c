@@ -267,6 +267,8 @@ MATRIX(tf32_dw_emit, conv2d_matrix_dw_emit, TF32)
 MATRIX(bf16_dw_emit, conv2d_matrix_dw_emit, BF16)
 MATRIX(f16_dw_emit, conv2d_matrix_dw_emit, F16)
 
+enum { TAILS = 1 << DIFFAD_TAIL_BIAS | 1 << DIFFAD_TAIL_ADD };
+
 /* Each operand is rounded to 11 or 8 bits: by 2^-12 or 2^-9 of itself on average, twice as much at most, and a result may be
  * one product. */
 #define MATRIX_WAYS(tf32, bf16, f16)                                                                          \
@@ -274,9 +276,7 @@ MATRIX(f16_dw_emit, conv2d_matrix_dw_emit, F16)
     { .name = "bf16", .fits = conv2d_matrix_fits, .variants = conv2d_matrix_variants, .emit = bf16, .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 },   \
     { .name = "f16", .fits = conv2d_matrix_fits, .variants = conv2d_matrix_variants, .emit = f16, .precision = DIFFAD_PRECISION_F16, .tol = 1e-3 }
 #define AMX_WAY { .name = "amx", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_amx_fits, .emit = conv2d_amx_emit, \
-                  .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 }
-
-enum { TAILS = 1 << DIFFAD_TAIL_BIAS | 1 << DIFFAD_TAIL_ADD };
+                  .tails = TAILS, .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 }
 
 /* The transforms multiply by up to 8 and 1/24 and subtract: what float32 rounds grows fivefold, seen 1e-5 at most. */
 #define WINOGRAD_WAY { .name = "winograd", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_winograd_fits, \

@@ -80,6 +80,7 @@ static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, const conv
     conv2d_add_geometry(&l, p);
     const int64_t ints[] = { w.each, w.high, w.wide, w.depth, w.area, MOST_TILES, w.by_row, p->bias >= 0 };
     diffad_launch_ints(&l, ints, sizeof ints);
+    conv2d_add_tail(&l, e, p, packed);
     return diffad_emit_launch(e, &l);
 }
 

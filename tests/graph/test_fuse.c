@@ -103,6 +103,16 @@ Test(fuse, a_bias_and_a_sum_behind_a_convolution_are_its_tails)
     dev_done(dev);
 }
 
+Test(fuse, a_bias_and_a_sum_are_tails_of_a_convolution_on_amx_too)
+{
+    setenv("DIFFAD_CAPS", "matrix=8", 1);
+    diffad_device *dev = dev_with_tails();
+    const char    *both = "conv2d+bias 1, conv2d+add 1";
+    expect_fused(dev, block(10, 80, 3, &same), "conv2d=amx", both);      /* a pair of output blocks that is half there */
+    expect_fused(dev, block(9, 32, 3, &half), "conv2d=amx", both);
+    dev_done(dev);
+}
+
 Test(fuse, nothing_but_the_convolutions_is_launched)
 {
     diffad_device *dev = dev_with_tails();
