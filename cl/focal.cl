@@ -1,4 +1,5 @@
 /* focal.cl: p [N,2,plane], mask [N,plane] in vectors of VEC pixels. */
+#include "common/exp.cl"
 #include "common/part.cl"
 #include "common/reduce.cl"
 
@@ -8,10 +9,11 @@
 /* 1 where the mask is set, else 0 */
 static vfloat is_set(size_t i, __global const uchar *mask)
 {
-    float set[VEC];
-    for (int k = 0; k < VEC; k++)
-        set[k] = mask[i * VEC + k] ? 1.0f : 0.0f;
-    return vload(0, set);
+#if VEC == 1
+    return mask[i] ? 1.0f : 0.0f;
+#else
+    return select((vfloat)(0.0f), (vfloat)(1.0f), DIFFAD_JOIN(convert_int, VEC)(vload(i, mask)) != 0);
+#endif
 }
 
 /* t1 p1 + t0 p0 + smooth */
@@ -21,7 +23,7 @@ static vfloat confidence(vfloat p0, vfloat p1, vfloat set)
     return own + SMOOTH * (1.0f - own + other);
 }
 
-static vfloat focal(vfloat q) { return -(1.0f - q) * (1.0f - q) * log(q); }
+static vfloat focal(vfloat q) { return -(1.0f - q) * (1.0f - q) * vlog(q); }
 
 #if HAS_PART(1)
 KERNEL focal_fwd(__global const float *p, ulong p_off, __global const uchar *mask, ulong mask_off, __global float *y,
@@ -47,7 +49,7 @@ KERNEL focal_bwd(__global const float *p, ulong p_off, __global const uchar *mas
     const size_t at  = i + i / plane * plane;      /* of p0; p1 lies a plane behind */
     const vfloat set = is_set(i, mask + mask_off);
     const vfloat q   = confidence(vload(at, p + p_off), vload(at + plane, p + p_off), set);
-    const vfloat d   = scale * dy[dy_off] * (1.0f - q) * (2.0f * log(q) - (1.0f - q) / q);
+    const vfloat d   = scale * dy[dy_off] * (1.0f - q) * (2.0f * vlog(q) - (1.0f - q) / q);
     vstore(d * (SMOOTH + (1.0f - 2.0f * SMOOTH) * (1.0f - set)), at, dx + dx_off);
     vstore(d * (SMOOTH + (1.0f - 2.0f * SMOOTH) * set), at + plane, dx + dx_off);
 }

@@ -1,4 +1,5 @@
 /* loss.cl: sums of a function of one or two operands. SIGN: of hinge's operand. */
+#include "common/exp.cl"
 #include "common/part.cl"
 #include "common/reduce.cl"
 
@@ -33,7 +34,7 @@ KERNEL l1(__global const float *a, ulong a_off, __global const float *b, ulong b
 #endif
 
 /* a: mean, b: logvar */
-static vfloat kl_term(vfloat mean, vfloat logvar) { return mean * mean + (expm1(logvar) - logvar); }
+static vfloat kl_term(vfloat mean, vfloat logvar) { return mean * mean + (vexpm1(logvar) - logvar); }
 #if HAS_PART(3)
 KERNEL kl(__global const float *a, ulong a_off, __global const float *b, ulong b_off, __global float *y, ulong y_off,
           ulong vectors, int per_item, float scale, float add){ SUM(kl_term) }

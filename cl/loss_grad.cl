@@ -1,6 +1,6 @@
 /* loss_grad.cl: gradients of cl/loss.cl's losses, VEC elements a work-item; dy is one number. */
+#include "common/exp.cl"
 #include "common/part.cl"
-#include "common/vec.cl"
 
 #ifndef SIGN
 #define SIGN 1
@@ -38,7 +38,7 @@ KERNEL kl_bwd(__global const float *mean, ulong mean_off, __global const float *
     const float  s = scale * dy[dy_off];
     const vfloat m = vload(i, mean + mean_off), l = vload(i, logvar + logvar_off);
     vstore(s * m, i, dmean + dmean_off);
-    vstore(0.5f * s * expm1(l), i, dlogvar + dlogvar_off);
+    vstore(0.5f * s * vexpm1(l), i, dlogvar + dlogvar_off);
 }
 #endif
 

@@ -1,15 +1,18 @@
-/* softmax.cl: over the middle of [outer][L][inner]. `rows`: inner is 1, one work-group a row. `columns`: one work-item
+/* softmax.cl: over the middle of [outer][L][inner]. `rows`: inner is 1, one work-group a row, VEC neighbours at a time. `columns`: one work-item
  * takes VEC neighbours of the inner axis. Backward: dx = y (dy - sum of y dy). */
 #ifndef WG
 #define WG 64
 #endif
-#include "common/vec.cl"
+#include "common/exp.cl"
 #include "common/group_sum.cl"
+#include "common/lanes.cl"
 
 GROUP_SUM(group_sum, float)
 
 DIFFAD_LOCAL_FN float group_max(float v, __local float *shared)
 {
+    if (WG == 1)
+        return v;
     const int i = (int)get_local_id(0);
     barrier(CLK_LOCAL_MEM_FENCE);
     shared[i] = v;
@@ -23,37 +26,39 @@ DIFFAD_LOCAL_FN float group_max(float v, __local float *shared)
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void rows_fwd(__global const float *x, ulong x_off, __global float *y, ulong y_off, int L)
+void rows_fwd(__global const float *x, ulong x_off, __global float *y, ulong y_off, int vectors)
 {
     __local float shared[WG];
     const int    lid = (int)get_local_id(0);
     const size_t row = get_group_id(0);
-    __global const float *from = x + x_off + row * L;
-    float top = -INFINITY, sum = 0.0f;
-    for (int i = lid; i < L; i += WG)
-        top = max(top, from[i]);
-    top = group_max(top, shared);
-    for (int i = lid; i < L; i += WG)
-        sum += exp(from[i] - top);
-    sum = group_sum(sum, shared);
-    for (int i = lid; i < L; i += WG)
-        y[y_off + row * L + i] = exp(from[i] - top) / sum;
+    __global const float *from = x + x_off + row * vectors * VEC;
+    __global float       *to   = y + y_off + row * vectors * VEC;
+    vfloat most = -INFINITY, all = 0.0f;
+    for (int i = lid; i < vectors; i += WG)
+        most = max(most, vload(i, from));
+    const float top = group_max(max_of_lanes(most), shared);
+    for (int i = lid; i < vectors; i += WG)
+        all += vexp(vload(i, from) - top);
+    const float sum = group_sum(sum_of_lanes(all), shared);
+    for (int i = lid; i < vectors; i += WG)
+        vstore(vexp(vload(i, from) - top) / sum, i, to);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void rows_bwd(__global const float *y, ulong y_off, __global const float *dy, ulong dy_off, __global float *dx,
-              ulong dx_off, int L)
+              ulong dx_off, int vectors)
 {
     __local float shared[WG];
     const int    lid = (int)get_local_id(0);
     const size_t row = get_group_id(0);
-    __global const float *p = y + y_off + row * L, *g = dy + dy_off + row * L;
-    float sum = 0.0f;
-    for (int i = lid; i < L; i += WG)
-        sum += p[i] * g[i];
-    sum = group_sum(sum, shared);
-    for (int i = lid; i < L; i += WG)
-        dx[dx_off + row * L + i] = p[i] * (g[i] - sum);
+    __global const float *p = y + y_off + row * vectors * VEC, *g = dy + dy_off + row * vectors * VEC;
+    __global float       *to = dx + dx_off + row * vectors * VEC;
+    vfloat all = 0.0f;
+    for (int i = lid; i < vectors; i += WG)
+        all += vload(i, p) * vload(i, g);
+    const float sum = group_sum(sum_of_lanes(all), shared);
+    for (int i = lid; i < vectors; i += WG)
+        vstore(vload(i, p) * (vload(i, g) - sum), i, to);
 }
 
 /* vectors: of one outer index */
@@ -68,9 +73,9 @@ void columns_fwd(__global const float *x, ulong x_off, __global float *y, ulong 
     for (int i = 1; i < L; i++)
         top = max(top, vload(at + (size_t)i * vectors, x + x_off));
     for (int i = 0; i < L; i++)
-        sum += exp(vload(at + (size_t)i * vectors, x + x_off) - top);
+        sum += vexp(vload(at + (size_t)i * vectors, x + x_off) - top);
     for (int i = 0; i < L; i++)
-        vstore(exp(vload(at + (size_t)i * vectors, x + x_off) - top) / sum, at + (size_t)i * vectors, y + y_off);
+        vstore(vexp(vload(at + (size_t)i * vectors, x + x_off) - top) / sum, at + (size_t)i * vectors, y + y_off);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))

@@ -1,27 +1,59 @@
-/* exp.cl: exp of VEC floats without a call, within 1.5 ulp from -87 to 88 and constant beyond; not-a-number stays.
- * The polynomial is that of Cephes' expf. */
+/* exp.cl: exp, exp - 1 and log of VEC floats without a call. exp: within 1.5 ulp from -87 to 88 and constant beyond;
+ * not-a-number stays. log: of normal numbers, zero and below. The polynomials are those of Cephes' expf and logf. */
 #include "common/vec.cl"
 
 #if VEC == 1
 #define as_vfloat as_float
 #define as_vint   as_int
+#define DIFFAD_CONVERT_FLOAT(v) convert_float(v)
 #else
+#define DIFFAD_CONVERT_FLOAT(v) DIFFAD_JOIN(convert_float, VEC)(v)
 #define as_vfloat DIFFAD_JOIN(as_float, VEC)
 #define as_vint   DIFFAD_JOIN(as_int, VEC)
 #endif
 
-static vfloat vexp(vfloat x)
+/* exp(r) = 1 + r + r^2 p, where exp(x) = 2^n exp(r): n in the low bits of *t, others above them. */
+static vfloat exp_reduced(vfloat x, vfloat *t, vfloat *r)
 {
     x = min(max(x, -87.0f), 88.0f);
-    const vfloat t = x * 1.44269504f + 12582912.0f;      /* + 1.5 * 2^23: rounds, and leaves the integer in the low bits */
-    const vfloat n = t - 12582912.0f;
-    vfloat r = x - n * 0.693359375f;
-    r = r + n * 2.12194440e-4f;
-    vfloat p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
+    *t = x * 1.44269504f + 12582912.0f;      /* + 1.5 * 2^23: rounds, and leaves the integer in the low bits */
+    const vfloat n = *t - 12582912.0f, a = x - n * 0.693359375f, b = a + n * 2.12194440e-4f;
+    vfloat p = b * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * b + 8.3334519073e-3f;
+    p = p * b + 4.1665795894e-2f;
+    p = p * b + 1.6666665459e-1f;
+    *r = b;
+    return p * b + 5.0000001201e-1f;
+}
+
+static vfloat vexp(vfloat x)
+{
+    vfloat t, r, p = exp_reduced(x, &t, &r);
     p = p * (r * r) + (r + 1.0f);
     return as_vfloat(as_vint(p) + (as_vint(t) << 23));
+}
+
+static vfloat vexpm1(vfloat x)
+{
+    vfloat t, r, p = exp_reduced(x, &t, &r);
+    const vfloat scale = as_vfloat((as_vint(t) << 23) + 0x3F800000);
+    return scale * (p * (r * r) + r) + (scale - 1.0f);
+}
+
+static vfloat vlog(vfloat x)
+{
+    const vint   above = as_vint(x) - 0x3F3504F3;      /* of sqrt(1/2) */
+    const vfloat e     = DIFFAD_CONVERT_FLOAT(above >> 23);
+    const vfloat f     = as_vfloat((above & 0x7FFFFF) + 0x3F3504F3) - 1.0f;
+    vfloat p = f * 7.0376836292e-2f - 1.1514610310e-1f;
+    p = p * f + 1.1676998740e-1f;
+    p = p * f - 1.2420140846e-1f;
+    p = p * f + 1.4249322787e-1f;
+    p = p * f - 1.6668057665e-1f;
+    p = p * f + 2.0000714765e-1f;
+    p = p * f - 2.4999993993e-1f;
+    p = p * f + 3.3333331174e-1f;
+    p = p * f * (f * f) - e * 2.12194440e-4f - 0.5f * (f * f);
+    const vfloat y = f + p + e * 0.693359375f;
+    return select(select((vfloat)(NAN), (vfloat)(-INFINITY), x == 0.0f), y, x > 0.0f);
 }

@@ -1,4 +1,4 @@
-/* lanes.cl: vectors of which only the first lanes count: the last channel block of a map. Needs vec.cl. */
+/* lanes.cl: vectors lane by lane: sums over them, and vectors of which only the first count, as in the last channel block of a map. Needs vec.cl. */
 #if VEC == 1
 #define DIFFAD_LANES 0
 #elif VEC == 2
@@ -10,6 +10,20 @@
 #else
 #define DIFFAD_LANES ((int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
 #endif
+
+/* Over the lanes, as a tree. */
+#define DIFFAD_OF_LANES(name, JOIN)              \
+    static inline float name(vfloat v)           \
+    {                                            \
+        float lane[VEC];                         \
+        vstore(v, 0, lane);                      \
+        for (int w = VEC / 2; w > 0; w /= 2)     \
+            for (int i = 0; i < w; i++)          \
+                lane[i] = JOIN;                  \
+        return lane[0];                          \
+    }
+DIFFAD_OF_LANES(sum_of_lanes, lane[i] + lane[i + w])
+DIFFAD_OF_LANES(max_of_lanes, max(lane[i], lane[i + w]))
 
 /* v with zeros behind the first `count` lanes. */
 static inline vfloat first_lanes(vfloat v, int count)

@@ -11,10 +11,11 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
 
 static diffad_status emit(diffad_emit *e, const diffad_node *n)
 {
-    const int64_t count = diffad_numel(n->out[0]);
-    diffad_launch l = diffad_launch_make("fill", "fill", count, DIFFAD_GROUP);
+    const int64_t count = diffad_numel(n->out[0]), vec = diffad_vector_width(e->caps, count);
+    diffad_launch l = diffad_launch_make("fill", "fill", count / vec, DIFFAD_GROUP);
+    diffad_launch_def(&l, "VEC", vec);
     diffad_emit_out(&l, e, 0);
-    diffad_launch_count(&l, count);
+    diffad_launch_count(&l, count / vec);
     diffad_launch_float(&l, ((const fill_attr *)n->attr)->value);
     return diffad_emit_launch(e, &l);
 }

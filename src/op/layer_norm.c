@@ -38,22 +38,30 @@ static diffad_status bwd_infer(const diffad_node *n, diffad_infer_out *out)
     return check(n);
 }
 
-static diffad_launch launch(const char *kernel, int64_t items)
+/* On a CPU a work-item takes vectors, and a row alone; elsewhere neighbours read neighbours. */
+static int64_t vector(const diffad_emit *e, const diffad_node *n)
 {
-    diffad_launch l = diffad_launch_make("layer_norm", kernel, items, DIFFAD_GROUP);
+    return e->caps->local_mem_is_cheap ? diffad_vector_width(e->caps, width(n)) : 1;
+}
+
+static diffad_launch launch(const diffad_emit *e, const diffad_node *n, const char *kernel)
+{
+    const int64_t group = e->caps->local_mem_is_cheap ? 1 : DIFFAD_GROUP;
+    diffad_launch l = diffad_launch_make("layer_norm", kernel, rows(n) * group, group);
     diffad_launch_def(&l, "TILE", TILE);
-    diffad_launch_local(&l, DIFFAD_GROUP * 4);
+    diffad_launch_def(&l, "VEC", vector(e, n));
+    diffad_launch_local(&l, group * 4);
     return l;
 }
 
 static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
 {
-    diffad_launch l = launch("layer_norm_fwd", rows(n) * DIFFAD_GROUP);
+    diffad_launch l = launch(e, n, "layer_norm_fwd");
     for (int i = 0; i < 3; i++)
         diffad_emit_in(&l, e, i);
     for (int k = 0; k < 3; k++)
         diffad_emit_out(&l, e, k);
-    diffad_launch_int(&l, width(n));
+    diffad_launch_int(&l, width(n) / vector(e, n));
     diffad_launch_float(&l, ((const layer_norm_attr *)n->attr)->eps);
     return diffad_emit_launch(e, &l);
 }
@@ -61,30 +69,31 @@ static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
 /* Inputs x, w, mean, rstd, dy. */
 static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n)
 {
-    const int64_t d = width(n), tiles = diffad_ceil_div(rows(n), TILE);
+    const int64_t vectors = width(n) / vector(e, n), tiles = diffad_ceil_div(rows(n), TILE);
     int32_t part;
-    DIFFAD_TRY(diffad_emit_scratch(e, tiles * 2 * d, 4, &part));
-    diffad_launch l = launch("columns", d);
-    diffad_launch_items(&l, d, tiles, 1);
+    DIFFAD_TRY(diffad_emit_scratch(e, tiles * 2 * width(n), 4, &part));
+    diffad_launch l = launch(e, n, "columns");
+    diffad_launch_items(&l, vectors, tiles, 1);
     for (int i = 0; i < 5; i++)
         if (i != 1)
             diffad_emit_in(&l, e, i);
     diffad_launch_mem(&l, part, 0, DIFFAD_WRITE);
-    diffad_launch_int(&l, d);
+    diffad_launch_int(&l, vectors);
     diffad_launch_int(&l, rows(n));
     DIFFAD_TRY(diffad_emit_launch(e, &l));
-    l = launch("join_columns", d);
+    l = launch(e, n, "join_columns");
+    diffad_launch_items(&l, vectors, 1, 1);
     diffad_launch_mem(&l, part, 0, DIFFAD_READ);
     diffad_emit_out(&l, e, 1);
     diffad_emit_out(&l, e, 2);
-    diffad_launch_int(&l, d);
+    diffad_launch_int(&l, vectors);
     diffad_launch_int(&l, tiles);
     DIFFAD_TRY(diffad_emit_launch(e, &l));
-    l = launch("layer_norm_dx", rows(n) * DIFFAD_GROUP);
+    l = launch(e, n, "layer_norm_dx");
     for (int i = 0; i < 5; i++)
         diffad_emit_in(&l, e, i);
     diffad_emit_out(&l, e, 0);
-    diffad_launch_int(&l, d);
+    diffad_launch_int(&l, vectors);
     return diffad_emit_launch(e, &l);
 }
 

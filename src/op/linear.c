@@ -102,11 +102,14 @@ static diffad_status sums_infer(const diffad_node *n, diffad_infer_out *out)
 static diffad_status sums_emit(diffad_emit *e, const diffad_node *n)
 {
     const int64_t m = n->in[0]->shape.side[0], columns = n->in[0]->shape.side[1];
-    diffad_launch l = diffad_launch_make("linear", "column_sums", columns, DIFFAD_GROUP);
+    const bool    is_cpu = e->caps->local_mem_is_cheap;      /* few columns: few work-items, each with many bytes of a row */
+    const int64_t vec = is_cpu ? diffad_vector_width(e->caps, columns) : 1;
+    diffad_launch l = diffad_launch_make("linear", "column_sums", columns / vec, is_cpu ? 1 : DIFFAD_GROUP);
+    diffad_launch_def(&l, "VEC", vec);
     diffad_emit_in(&l, e, 0);
     diffad_emit_out(&l, e, 0);
     diffad_launch_int(&l, m);
-    diffad_launch_int(&l, columns);
+    diffad_launch_int(&l, columns / vec);
     return diffad_emit_launch(e, &l);
 }
 

@@ -28,18 +28,19 @@ static diffad_status infer(const diffad_node *n, diffad_infer_out *out)
 static diffad_status emit_kernel(diffad_emit *e, const diffad_node *n, const char *rows, const char *columns)
 {
     const axes    a = axes_of(n);
-    const int64_t vec = a.inner == 1 ? 1 : a.inner % 16 == 0 && e->caps->local_mem_is_cheap ? 16 : a.inner % 4 == 0 ? 4 : 1;
-    diffad_launch l = diffad_launch_make("softmax", a.inner == 1 ? rows : columns,
-                                         a.outer * DIFFAD_GROUP, DIFFAD_GROUP);
+    const bool    is_cpu = e->caps->local_mem_is_cheap;
+    const int64_t vec = a.inner == 1 && !is_cpu ? 1 : diffad_vector_width(e->caps, a.inner == 1 ? a.length : a.inner);
+    const int64_t group = a.inner == 1 && is_cpu ? 1 : DIFFAD_GROUP;
+    diffad_launch l = diffad_launch_make("softmax", a.inner == 1 ? rows : columns, a.outer * group, group);
     diffad_launch_def(&l, "VEC", vec);
     if (a.inner == 1)
-        diffad_launch_local(&l, DIFFAD_GROUP * 4);
+        diffad_launch_local(&l, group * 4);
     else
         diffad_launch_items(&l, a.inner / vec, a.outer, 1);
     for (int i = 0; i < n->n_in; i++)
         diffad_emit_in(&l, e, i);
     diffad_emit_out(&l, e, 0);
-    diffad_launch_int(&l, a.length);
+    diffad_launch_int(&l, a.inner > 1 ? a.length : a.length / vec);
     if (a.inner > 1)
         diffad_launch_int(&l, a.inner / vec);
     return diffad_emit_launch(e, &l);
