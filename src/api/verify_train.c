@@ -208,7 +208,7 @@ static diffad_status second_plan(verify_run *r, verify_net *n, verify_lesson_fn 
     DIFFAD_TRY(build(&l));
     n->n_out = 0;                     /* parts were compared before */
     diffad_output(n->g, "total", diffad_affine(n->g, l.loss, 1, 0));
-    train_add_update(n->g, l.n_lists, l.list, l.loss, &(train_update){ .prefix = "", .is_last = true });
+    train_add_update(n->g, l.n_lists, l.list, l.loss, &(train_update){ .prefix = "", .is_last = true, .scaler = diffad_none() });
     if (verify_has(r, "losses") && !verify_values(r, "losses", &steps))
         return DIFFAD_ERR_CHECKPOINT;
     float *losses = diffad_arena_alloc(&r->arena, (size_t)steps * sizeof *losses);

@@ -313,6 +313,8 @@ static const diffad_way dw_ways[] = {
       .emit = conv2d_few_in_dw_emit, .choose = dw_few_in_choose },
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_dw_fits,
       .emit = conv2d_few_out_dw_emit, .choose = blocked_to_plain },
+    { .name = "winograd", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_winograd_dw_fits,
+      .emit = conv2d_winograd_dw_emit, .tol = 2e-5 },
     { .name = "blocked", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_blocked_fits,
       .emit = conv2d_blocked_dw_emit },
     { .name = "portable", .variants = conv2d_portable_variants, .emit = conv2d_portable_dw_emit, .is_portable = true },
@@ -383,7 +385,13 @@ static const diffad_op_case cases[] = {
       .absent = 4 },
 };
 static const diffad_op_case dx_cases[] = { CONV_CASES(INPUT) };
-static const diffad_op_case dw_cases[] = { CONV_CASES(WEIGHT) };
+/* Of the weight's gradient alone: tiles of more than one sample with unequal borders, and more chunks than are made at a time. */
+static const conv2d_grad_attr winograd_samples_attr = { { 1, 1, 0, 3, 2, 1 }, 3, 3 }, winograd_launches_attr = { { 1, 1, 1, 1, 1, 1 }, 3, 3 };
+static const diffad_op_case dw_cases[] = {
+    CONV_CASES(WEIGHT)
+    { .name = "winograd_samples", .in = { { 4, { 3, 33, 10, 13 } }, { 4, { 3, 35, 11, 14 } } }, .attr = &winograd_samples_attr },
+    { .name = "winograd_launches", .in = { { 4, { 1, 160, 46, 46 } }, { 4, { 1, 160, 46, 46 } } }, .attr = &winograd_launches_attr, .bench = true },
+};
 
 /* Sums of up to some thousand products, added up in two levels: the error grows with the root of their number. */
 const diffad_op diffad_op_conv2d = {

@@ -36,7 +36,7 @@ bool conv2d_phase_at(const diffad_node *n, int index, conv2d_phase *out);
 double conv2d_flops(const diffad_node *n);
 
 /* The ways: portable (conv2d_portable.c), tf32, bf16, f16 (conv2d_matrix.c), amx (conv2d_amx.c), blocked (conv2d_blocked.c),
- * winograd (conv2d_winograd.c), few channels (conv2d_few.c), im2col (conv2d_im2col.c). The first function of each pair serves conv2d and conv2d_dx. */
+ * winograd (conv2d_winograd.c, conv2d_winograd_dw.c), few channels (conv2d_few.c), im2col (conv2d_im2col.c). The first function of each pair serves conv2d and conv2d_dx. */
 int           conv2d_portable_variants(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_portable_emit(diffad_emit *e, const diffad_node *n);
 diffad_status conv2d_portable_dw_emit(diffad_emit *e, const diffad_node *n);
@@ -70,6 +70,8 @@ diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n);
 
 bool          conv2d_winograd_fits(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_winograd_emit(diffad_emit *e, const diffad_node *n);
+bool          conv2d_winograd_dw_fits(const diffad_node *n, const diffad_caps *caps);
+diffad_status conv2d_winograd_dw_emit(diffad_emit *e, const diffad_node *n);
 
 bool          conv2d_few_in_fits(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_few_in_emit(diffad_emit *e, const diffad_node *n);

@@ -1,0 +1,55 @@
+/* conv2d_winograd_tiles.cl: maps [N,C/16,H,W,16] in transformed tiles, for the gradient of the weight by Winograd's
+ * F(4x4,3x3): to [chunks][36][C/16][each][16], `each` tiles a chunk. Tiles beyond the last are zeros.
+ * SIDE 6: 6x6 inputs as B' x B; SIDE 4: 4x4 gradients of outputs as A dy A'. */
+#include "common/winograd.cl"
+#ifndef SIDE
+#define SIDE 6
+#endif
+#ifndef RUN
+#define RUN 16            /* tiles of a work-item */
+#endif
+#define LANES  16
+#define UNROLL __attribute__((opencl_unroll_hint))
+#if SIDE == 6
+#define TRANSFORM INPUT
+#else
+#define TRANSFORM OUTPUT_GRAD
+#endif
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void conv2d_winograd_tiles(__global const float *x, ulong x_off, __global float *to, ulong to_off, int H, int W, int tiles_x,
+                           int tiles_each, int first, int tiles, int each, int top, int left)
+{
+    const int    run = (int)get_global_id(0) * RUN, block = (int)get_global_id(1), blocks = (int)get_global_size(1);
+    const size_t point = (size_t)blocks * each * LANES, plane = (size_t)H * W * LANES;
+    for (int p = 0; p < RUN; p++) {
+        const int t = first + run + p, at = t % tiles_each;
+        const int y0 = at / tiles_x * 4 - top, x0 = at % tiles_x * 4 - left;
+        __global float *out = to + to_off + (size_t)(run / each) * 36 * point + ((size_t)block * each + run % each + p) * LANES;
+        if (t >= tiles) {
+            for (int k = 0; k < 36; k++)
+                vstore16((float16)(0.0f), 0, out + k * point);
+            continue;
+        }
+        __global const float *map = x + x_off + ((size_t)(t / tiles_each) * blocks + block) * plane;
+        const int is_whole = y0 >= 0 && y0 + SIDE <= H && x0 >= 0 && x0 + SIDE <= W;
+        float16   rows[SIDE][6];
+        for (int i = 0; i < SIDE; i++) {
+            float16 d[SIDE];
+            UNROLL for (int j = 0; j < SIDE; j++) {
+                const int iy = y0 + i, ix = x0 + j;
+                d[j] = is_whole || (iy >= 0 && iy < H && ix >= 0 && ix < W) ? vload16(0, map + ((long)iy * W + ix) * LANES)
+                                                                            : (float16)(0.0f);
+            }
+            TRANSFORM(rows[i], d)
+        }
+        for (int j = 0; j < 6; j++) {
+            float16 d[SIDE], o[6];
+            UNROLL for (int i = 0; i < SIDE; i++)
+                d[i] = rows[i][j];
+            TRANSFORM(o, d)
+            UNROLL for (int i = 0; i < 6; i++)
+                vstore16(o[i], 0, out + (i * 6 + j) * point);
+        }
+    }
+}
