@@ -101,7 +101,7 @@ done
 if is_wanted compile-lab; then
     [ "${DIFFAD_TEST_LAB:-${CI:+1}}" != 1 ] || tools/compile_lab --fetch >"$logs/compile-lab-fetch.log" 2>&1 \
         || echo "compile-lab      nothing could be fetched: $logs/compile-lab-fetch.log"
-    suite compile-lab python3 tools/compile_lab --check --build build-test sm_80 gfx90a spirv
+    suite compile-lab python3 tools/compile_lab --check --build build-test sm_80 gfx90a spirv sapphirerapids
     grep ' not run: ' "$logs/compile-lab.log"
 fi
 

@@ -44,9 +44,10 @@ static const lab_set sets[] = {
     /* the same with their units, for SPIR-V: the ocloc that can be had compiles matrix_mad to a call that nothing answers */
     { "a770_matrix", INTEL, 512, 64 << 10, 1024, DIFFAD_MATRIX_INTEL_8, false, 0 },
     { "max1550_matrix", INTEL, 1024, 128 << 10, 1024, DIFFAD_MATRIX_INTEL_16, false, 16 },
-    /* the least that every device has; and a CPU, with a unit's layout computed without it */
+    /* the least that every device has; a CPU, with a unit's layout computed without it; and one that has its own */
     { "portable", ANY, 16, 16 << 10, 64, DIFFAD_MATRIX_NONE, false, 0 },
     { "cpu", ANY, 8, 256 << 10, 4096, DIFFAD_MATRIX_NVIDIA_80, true, 0 },
+    { "xeon_amx", ANY, 8, 512 << 10, 4096, DIFFAD_MATRIX_INTEL_AMX, true, 0 },
 };
 
 static diffad_caps caps_of(const lab_set *s)
@@ -55,7 +56,7 @@ static diffad_caps caps_of(const lab_set *s)
                       .global_mem = (uint64_t)64 << 30, .max_alloc = (uint64_t)16 << 30, .local_mem = s->local, .max_group = s->group,
                       .max_group_side = { s->group, s->group, s->group }, .max_parameter_bytes = 1024, .base_align = 128,
                       .native_float = s->is_cpu ? 16 : 1, .block = s->is_cpu ? 16 : 1, .local_mem_is_cheap = s->is_cpu,
-                      .matrix = s->matrix, .matrix_is_plain = s->is_cpu, .sub_group = s->sub_group };
+                      .matrix = s->matrix, .matrix_is_plain = s->is_cpu && s->matrix != DIFFAD_MATRIX_INTEL_AMX, .sub_group = s->sub_group };
     snprintf(c.name, sizeof c.name, "%s", s->name);
     snprintf(c.vendor, sizeof c.vendor, "%s", s->vendor == NVIDIA ? "NVIDIA" : s->vendor == AMD ? "AMD" : s->vendor == INTEL ? "Intel" : "");
     return c;

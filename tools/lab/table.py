@@ -6,11 +6,14 @@ import os
 COLUMNS = ["target", "kernel", "default", "ways", "variants", "registers", "spill", "stack", "local", "occupancy", "matrix", "worst"]
 Row = collections.namedtuple("Row", COLUMNS)
 
-HEAD = """# compile_lab.tsv: kernels compiled for GPUs that were not there; tools/compile_lab writes it. Worst figures of a kernel's variants:
+HEAD = """# compile_lab.tsv: kernels compiled for devices that were not there; tools/compile_lab writes it. Worst figures of a kernel's variants:
 # registers of a work-item (Intel: of a thread), bytes that it spills, bytes of arrays that lie in memory (stack), bytes of local memory
 # of a work-group, percent of the waves that a unit could hold, matrix instructions; the constants of the variant with the worst
 # spill, stack or else occupancy. "-": not known from this compiler.
 """
+
+
+MATRIX_KERNELS = ("conv2d_matrix", "conv2d_weight_matrix", "attention_matrix", "conv2d_amx")
 
 
 def absent(target, tool):
@@ -27,10 +30,10 @@ def row_of(target, name, is_default, variants, targets):
     def bad(v):
         occupancy = targets.occupancy(target, v[1], items_of(v[0]))
         return v[1].spill, v[1].stack, -(occupancy if occupancy is not None else 100)
-    known = target.family != "spirv"
+    known = target.family not in ("spirv", "x86")
     worst = max(variants, key=bad)
     occupancy = [targets.occupancy(target, f, items_of(l)) for l, f in variants]
-    top = lambda field: str(max(getattr(f, field) for _, f in variants)) if known else "-"
+    top = lambda field: str(max(getattr(f, field) for _, f in variants)) if known or (target.family == "x86" and field == "spill") else "-"
     return Row(target.name, name, "yes" if is_default else "no", " ".join(sorted({l.op + ":" + l.way for l, _ in variants})),
                str(len({l.constants for l, _ in variants})), top("registers"), top("spill"), top("stack"), top("local"),
                str(min(occupancy)) if known else "-", str(min(f.matrix for _, f in variants)) if target.matrix_instruction else "-",
@@ -47,7 +50,7 @@ def faults_of(target, launch, figures, is_default, given_out):
         yield where + "keeps %d bytes of arrays in memory" % figures.stack
     if is_default and figures.local > target.local_limit:
         yield where + "%d bytes of local memory, the device has %d" % (figures.local, target.local_limit)
-    if target.matrix_instruction and "PLAIN=0" in launch.constants and launch.kernel in ("conv2d_matrix", "conv2d_weight_matrix", "attention_matrix") \
+    if target.matrix_instruction and "PLAIN=0" in launch.constants and launch.kernel in MATRIX_KERNELS \
             and not figures.matrix:
         yield where + "no matrix instruction"
 

@@ -34,6 +34,7 @@ TARGETS = [
     Target("spirv-dg2", "spirv", "a770_matrix", 64 << 10, "matrix_mad"),
     Target("spirv-pvc", "spirv", "max1550_matrix", 128 << 10, "matrix_mad"),
     Target("spirv-cpu", "spirv", "cpu", 256 << 10, None),
+    Target("sapphirerapids", "x86", "xeon_amx", 512 << 10, "tdpbf16ps"),
 ]
 
 # clang 15 gives out 128 of the 256 registers of a gfx1100 work-item: what spills there for want of more is no kernel's fault.
@@ -62,6 +63,7 @@ class Tools:
         self.ptxas = first_file(os.path.join(cache, "ptxas", "ptxas")) or shutil.which("ptxas")
         self.llvm_spirv = shutil.which("llvm-spirv-15")
         self.spirv_val = shutil.which("spirv-val")
+        self.pocl = next((d for d in ("/usr/share/pocl", "/usr/local/share/pocl") if os.path.isdir(d)), None)
         intel = os.path.join(cache, "ocloc", "usr")
         self.ocloc = first_file(os.path.join(intel, "bin", "ocloc")) or shutil.which("ocloc")
         self.intel_env = dict(os.environ, LD_LIBRARY_PATH=os.path.join(intel, "lib", "x86_64-linux-gnu")) \
@@ -97,6 +99,7 @@ def missing(target, tools):
         "amd": [(tools.clang, "clang-15"), (tools.has_clc("amdgcn--amdhsa.bc"), "libclc-15")],
         "intel": [(tools.ocloc, "ocloc")],
         "spirv": [(tools.clang, "clang-15"), (tools.llvm_spirv, "llvm-spirv-15"), (tools.spirv_val, "spirv-val")],
+        "x86": [(tools.clang, "clang-15"), (tools.pocl, "libpocl2-common")],
     }[target.family]
     lack = next((name for found, name in needs if not found), None)
     if not lack and target.name == "sm_70" and int(re.search(r" (\d+)", tools.version(tools.ptxas)).group(1)) >= 13:
@@ -106,7 +109,7 @@ def missing(target, tools):
 
 def versions(target, tools):
     used = {"nvidia": [tools.clang, tools.ptxas], "amd": [tools.clang], "intel": [tools.ocloc],
-            "spirv": [tools.clang, tools.llvm_spirv, tools.spirv_val]}[target.family]
+            "spirv": [tools.clang, tools.llvm_spirv, tools.spirv_val], "x86": [tools.clang]}[target.family]
     return ", ".join(tools.version(t) for t in used)
 
 
@@ -189,7 +192,23 @@ def spirv(target, tools, source, constants, folder):
     return {n.decode(): Figures(0, 0, 0, 0, 0, text.count(b"matrix_mad")) for n in re.findall(rb"[A-Za-z_]\w+", text)}
 
 
-FAMILIES = {"nvidia": nvidia, "amd": amd, "intel": intel, "spirv": spirv}
+def x86(target, tools, source, constants, folder):
+    """As PoCL compiles, with its headers and functions. Spilled: bytes on their way between registers and stack in the stretches of
+    code, from jump to jump, that the tiles' products are in; elsewhere it does not matter. A program has one kernel."""
+    text = os.path.join(folder, "k.s")
+    run([tools.clang, "-target", "x86_64-pc-linux-gnu", "-march=" + target.name, "-O3", "-x", "cl", "-cl-std=CL1.2", "-w", "-nostdinc",
+         "-isystem", os.path.join(tools.pocl, "include"), "-include", os.path.join(tools.pocl, "include", "_kernel.h"),
+         "-D__OPENCL_VERSION__=300", "-DPOCL_DEVICE_ADDRESS_BITS=64", "-D__USE_CLANG_OPENCL_C_H", "-Xclang", "-mlink-builtin-bitcode",
+         "-Xclang", os.path.join(tools.pocl, "kernel-x86_64-pc-linux-gnu-avx512.bc")] + constants + ["-S", "-o", text, source])
+    with open(text) as f:
+        body = f.read()
+    products = [part for part in re.split(r"\n(?:\.LBB\w+:|# %bb|\tj\w+\t)", body) if target.matrix_instruction in part]
+    spill = sum(int(n) for part in products for n in re.findall(r"# (\d+)-byte (?:Folded )?(?:Spill|Reload)", part))
+    return {name: Figures(0, spill, 0, 0, 0, body.count(target.matrix_instruction))
+            for name in re.findall(r"^\t\.globl\t(\w+)", body, re.M)}
+
+
+FAMILIES = {"nvidia": nvidia, "amd": amd, "intel": intel, "spirv": spirv, "x86": x86}
 
 
 def compile_program(target, tools, source, constants, folder):
