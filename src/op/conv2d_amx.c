@@ -10,11 +10,17 @@ enum {
     EACH        = 8,             /* pairs of output blocks that one strip serves at most */
     WEIGHT_STEPS = 18,           /* steps of a strip, 2 KiB of weights each: they stay in the first-level cache for all tiles, */
     STRIP_BYTES = 128 << 10,     /* and the strip in the second-level cache */
-    POOL_STEP   = 32 << 10       /* bytes: sizes are rounded, so that few programs are built */
+    POOL_STEP   = 128 << 10      /* bytes: sizes are rounded, so that few programs are built */
 };
 
 /* As the kernel's arguments of these names; `bytes`: strip and sums. */
 typedef struct window { int64_t high, wide, pairs, depth, each, area, windows, bytes; bool by_row; } window;
+
+static int64_t bytes_of(const window *w)
+{
+    const int64_t strip = w->depth * w->area * 2 * CONV2D_LANES * 2, sums = w->each * MOST_TILES * 2 * TILE * TILE * 4;
+    return diffad_round_up(strip + sums, POOL_STEP);
+}
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -43,8 +49,9 @@ static window window_of(const diffad_caps *caps, const conv2d_phase *p)
     w.depth  = least(w.depth > 1 ? w.depth : 1, w.pairs);
     w.windows = diffad_ceil_div(p->rows, w.high) * diffad_ceil_div(p->cols, w.wide);
     w.each   = least(EACH, conv2d_share(caps, diffad_ceil_div(p->out_c, 2 * CONV2D_LANES), w.windows * p->n));
-    w.bytes  = w.depth * w.area * 2 * CONV2D_LANES * 2 + w.each * MOST_TILES * 2 * TILE * TILE * 4;
-    w.bytes  = diffad_round_up(w.bytes, POOL_STEP);
+    while (w.each > 1 && (uint64_t)bytes_of(&w) > caps->local_mem)
+        w.each /= 2;
+    w.bytes = bytes_of(&w);
     return w;
 }
 
