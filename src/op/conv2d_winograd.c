@@ -12,8 +12,13 @@ enum {
     SCRATCH_BYTES = 12 << 20    /* transformed inputs made at a time */
 };
 
-/* Tiles that are multiplied at once: as many sums as there are vector registers, but for a few. */
-static int64_t tiles_at_once(const diffad_caps *caps) { return caps->native_float >= 16 ? 12 : 6; }
+/* Tiles that are multiplied at once: as many sums as there are vector registers, but for a few; two thirds of that where so many
+ * would stay empty (maps of 8x8 are 4 tiles, of 16x16 are 16). No bit depends on it: a tile's sums are its own. */
+static int64_t tiles_at_once(const diffad_caps *caps, int64_t tiles)
+{
+    const int64_t most = caps->native_float >= 16 ? 12 : 6, fewer = most * 2 / 3;
+    return 10 * diffad_round_up(tiles, most) > 11 * diffad_round_up(tiles, fewer) ? fewer : most;
+}
 
 /* Of the kernel: a row of transformed weights, and the sums of a chunk. */
 enum { LOCAL_BYTES = 4 * CONV2D_LANES * (6 * DEPTH * CONV2D_LANES + POINTS * CHUNK) };
@@ -35,11 +40,12 @@ typedef struct walk {
 
 static walk walk_of(const diffad_emit *e, const conv2d_phase *p)
 {
-    walk k = { .p = *p, .at_once = tiles_at_once(e->caps), .in_blocks = diffad_ceil_div(p->in_c, CONV2D_LANES),
+    walk k = { .p = *p, .in_blocks = diffad_ceil_div(p->in_c, CONV2D_LANES),
                .out_blocks = diffad_ceil_div(p->out_c, CONV2D_LANES), .tiles_x = diffad_ceil_div(p->cols, SIDE) };
     k.vectors    = conv2d_tile_of(e->caps, p->out_c).vectors;
     k.tiles_each = k.tiles_x * diffad_ceil_div(p->rows, SIDE);
     k.tiles      = k.tiles_each * p->n;
+    k.at_once    = tiles_at_once(e->caps, k.tiles);
     k.groups     = diffad_ceil_div(k.tiles, k.at_once);
     k.groups     = k.groups < CHUNK / k.at_once ? k.groups : CHUNK / k.at_once;
     k.chunk      = k.groups * k.at_once;
