@@ -8,6 +8,7 @@
 #include "common/prefetch.cl"
 #include "common/tail.cl"
 
+#include "common/winograd.cl"
 #ifndef P
 #define P 6
 #endif
@@ -23,31 +24,6 @@
 #define LANES  16
 #define TILES  (GROUPS * P)
 #define UNROLL __attribute__((opencl_unroll_hint))
-
-
-/* o = B' d along one axis. */
-#define INPUT(o, d)                                                                        \
-    {                                                                                      \
-        const float16 even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];                 \
-        const float16 far = d[4] - d[2], near = 2.0f * (d[3] - d[1]);                      \
-        o[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];                                           \
-        o[1] = even + odd;                                                                 \
-        o[2] = even - odd;                                                                 \
-        o[3] = far + near;                                                                 \
-        o[4] = far - near;                                                                 \
-        o[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];                                           \
-    }
-
-/* o = A' m along one axis. */
-#define OUTPUT(o, m)                                                                       \
-    {                                                                                      \
-        const float16 s12 = m[1] + m[2], d12 = m[1] - m[2];                                \
-        const float16 s34 = m[3] + m[4], d34 = m[3] - m[4];                                \
-        o[0] = m[0] + s12 + s34;                                                           \
-        o[1] = d12 + 2.0f * d34;                                                           \
-        o[2] = s12 + 4.0f * s34;                                                           \
-        o[3] = d12 + 8.0f * d34 + m[5];                                                    \
-    }
 
 /* One work-item transforms P tiles of all input channels; `first` is the chunk's first tile, of all samples' tiles. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))

@@ -14,6 +14,17 @@
         o[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];                                           \
     }
 
+/* o = A' m along one axis. */
+#define OUTPUT(o, m)                                                                       \
+    {                                                                                      \
+        const float16 s12 = m[1] + m[2], d12 = m[1] - m[2];                                \
+        const float16 s34 = m[3] + m[4], d34 = m[3] - m[4];                                \
+        o[0] = m[0] + s12 + s34;                                                           \
+        o[1] = d12 + 2.0f * d34;                                                           \
+        o[2] = s12 + 4.0f * s34;                                                           \
+        o[3] = d12 + 8.0f * d34 + m[5];                                                    \
+    }
+
 /* o = A d along one axis: the gradient of 4 outputs becomes that of 6 products. */
 #define OUTPUT_GRAD(o, d)                                                                  \
     {                                                                                      \
