@@ -3,6 +3,7 @@
  * channels for up to GROUPS groups of P outputs in row-major order: the inputs of DEPTH pairs of input block and tap are
  * gathered, with the zeros around the map, and serve all lane blocks from the second-level cache. Weights are packed
  * [O/16V][I/16][taps][16 in][16V out]. */
+#include "common/prefetch.cl"
 #include "common/tail.cl"
 
 #ifndef P
@@ -38,6 +39,7 @@ void conv2d_gather(__global const float *x, ulong x_off, __global const float *w
     const size_t n = get_global_id(2), x_plane = (size_t)H * W * LANES, y_plane = (size_t)YH * YW * LANES;
     __global const float *xn = x + x_off + n * in_blocks * x_plane;
     __global float       *yn = y + y_off + n * out_blocks * y_plane;
+    const int    is_run = taps == 1 && stride == 1 && cols == W && top == 0 && left == 0;      /* pixels side by side */
     int iy0[GROUPS * P], ix0[GROUPS * P];
     for (int p = 0, oy = first / cols, ox = first % cols; p < groups * P; p++) {
         iy0[p] = p < count ? oy * stride - top : INT_MIN / 2;
@@ -52,13 +54,16 @@ void conv2d_gather(__global const float *x, ulong x_off, __global const float *w
         for (int q = from; q < to; q++) {
             const int dy = q % taps / taps_x * dilation, dx = q % taps % taps_x * dilation;
             __global const float *map = xn + q / taps * x_plane;
-            for (int p = 0; p < groups * P; p++) {
+            for (int p = 0; p < count && is_run; p++)
+                vstore16(vload16(first + p, map), (p / P * DEPTH + q - from) * P + p % P, strip);
+            for (int p = 0; p < groups * P && !is_run; p++) {
                 const int iy = iy0[p] + dy, ix = ix0[p] + dx;
                 vstore16(iy >= 0 && iy < H && ix >= 0 && ix < W ? vload16((size_t)iy * W + ix, map) : (float16)(0.0f),
                          (p / P * DEPTH + q - from) * P + p % P, strip);
             }
         }
-        for (int ob = ob0; ob < ob1; ob++)
+        for (int ob = ob0; ob < ob1; ob++) {
+            const int next = ob + 1 < ob1 ? (ob + 1) * pairs + from : ob0 * pairs + to;      /* the weights that come next */
             for (int g = 0; g < groups; g++) {
                 __global const float *wq = w + w_off + ((size_t)ob * pairs + from) * size;
                 __local const float  *in = strip + g * DEPTH * P * LANES;
@@ -67,7 +72,9 @@ void conv2d_gather(__global const float *x, ulong x_off, __global const float *w
                 UNROLL for (int v = 0; v < V; v++)
                     UNROLL for (int p = 0; p < P; p++)
                         acc[v][p] = (float16)(0.0f);
-                for (int q = from; q < to; q++, in += P * LANES)
+                for (int q = from; q < to; q++, in += P * LANES) {
+                    for (int i = 0; i < LANES * V && g == 0; i++)
+                        PREFETCH(w + w_off + (size_t)(next + q - from) * size + i * LANES);
                     TWO for (int i = 0; i < LANES; i++, wq += LANES * V) {
                         float16 wv[V];
                         UNROLL for (int v = 0; v < V; v++)
@@ -78,10 +85,12 @@ void conv2d_gather(__global const float *x, ulong x_off, __global const float *w
                                 acc[v][p] = wv[v] * xv + acc[v][p];
                         }
                     }
+                }
                 UNROLL for (int v = 0; v < V; v++)
                     UNROLL for (int p = 0; p < P; p++)
                         vstore16(from == 0 ? acc[v][p] : acc[v][p] + vload16(v * P + p, own), v * P + p, own);
             }
+        }
     }
     for (int k = ob0 * V; k < ob1 * V; k++) {
         const size_t plane = k * y_plane;

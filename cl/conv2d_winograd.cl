@@ -115,7 +115,7 @@ void conv2d_winograd(__global const float *v, ulong v_off, __global const float 
                 __global const float *vg = v + v_off + (((size_t)chunk * in_blocks + from) * 36 +
                                                         (i * 6 + j) * (to - from)) * block;
                 UNROLL for (int k = 0; k < 4 * DEPTH; k++)      /* a 36th of the weights that come next */
-                        PREFETCH(wo + (size_t)(to * 9 * LANES + (i * 6 + j) * 4 * DEPTH + k) * W_LANES);
+                    PREFETCH(wo + (size_t)(to * 9 * LANES + (i * 6 + j) * 4 * DEPTH + k) * W_LANES);
                 for (int g = 0; g < groups; g++) {
                     __local const float  *uj = u + j * DEPTH * LANES * LANES;
                     __local float        *mg = m + ((i * 6 + j) * GROUPS + g) * P * LANES;
