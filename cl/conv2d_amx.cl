@@ -12,8 +12,8 @@
 #define LANES 16
 #define TILE_AT(t) (by_row ? (t) / per_row * pitch + (t) % per_row * 16 : (t) * 16)      /* its first output */
 
-static void fill_strip(__local ushort *strip, __global const float *xn, int from, int to, int in_blocks, int area, int pitch, int y0, int x0,
-                       int H, int W)
+DIFFAD_LOCAL_FN void fill_strip(__local ushort *strip, __global const float *xn, int from, int to, int in_blocks, int area, int pitch,
+                                int y0, int x0, int H, int W)
 {
     for (int k = 2 * from; k < 2 * to; k++) {
         __global const float *map = xn + (size_t)k * H * W * LANES;

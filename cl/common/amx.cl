@@ -4,7 +4,7 @@
  *
  *     AMX_BEGIN                        first
  *     AMX_LOAD(c, next, step)          the sums c[i][j] from c + (2 i + j) * next floats; step 0: 16 times the same row
- *     AMX_STEP(a0, a1, step, b)        a0, a1: local, of ushort; b: global, of uint: two tiles, one after the other
+ *     AMX_STEP(a0, a1, step, b)        a0, a1: local, of ushort; b: of uint: two tiles, one after the other
  *     AMX_STORE(c)                     c: local: four tiles, one after the other
  *     AMX_END                          last
  *
@@ -28,10 +28,17 @@ static inline ushort16 round_bf16(float16 v)
         for (int r_ = 0; r_ < 16; r_++)                                          \
             amx_sum[t_][r_] = vload16(0, (c) + t_ * (next) + r_ * (step) / 4);
 #define AMX_STEP(a0, a1, step, b)                                                \
-    amx_product(amx_sum[0], a0, step, b);                                        \
-    amx_product(amx_sum[1], a0, step, (b) + TILE_FLOATS);                        \
-    amx_product(amx_sum[2], a1, step, b);                                        \
-    amx_product(amx_sum[3], a1, step, (b) + TILE_FLOATS);
+    for (int t_ = 0; t_ < 4; t_++)                                               \
+        for (int r_ = 0; r_ < 16; r_++) {                                        \
+            float16 even_ = (float16)(0.0f), odd_ = (float16)(0.0f);             \
+            for (int w_ = 0; w_ < 16; w_++) {                                    \
+                const uint16 pair_ = vload16(w_, (b) + t_ % 2 * TILE_FLOATS);    \
+                const uint   term_ = amx_word((t_ < 2 ? (a0) : (a1)) + r_ * (step) / 2 + 2 * w_); \
+                even_ = amx_add(even_, term_ << 16, pair_ << 16);                \
+                odd_  = amx_add(odd_, term_ & 0xffff0000u, pair_ & 0xffff0000u); \
+            }                                                                    \
+            amx_sum[t_][r_] = amx_total(amx_sum[t_][r_], even_, odd_);           \
+        }
 #define AMX_STORE(c)                                                             \
     for (int r_ = 0; r_ < 64; r_++)                                              \
         vstore16(amx_sum[r_ / 16][r_ % 16], r_, c);
@@ -42,23 +49,17 @@ static inline float16 without_subnormals(float16 v)
     return select(v, copysign((float16)(0.0f), v), isless(fabs(v), (float16)(FLT_MIN)));
 }
 
-static inline float16 add_product(float16 sum, uint a, uint16 b)
+DIFFAD_LOCAL_FN uint amx_word(__local const ushort *p) { return (uint)p[0] | (uint)p[1] << 16; }
+
+static inline float16 amx_add(float16 sum, uint a, uint16 b)
 {
     const float16 x = without_subnormals((float16)(as_float(a))), y = without_subnormals(as_float16(b));
     return without_subnormals(fma(x, y, sum));
 }
 
-static void amx_product(float16 c[16], __local const ushort *a, int step, __global const uint *b)
+static inline float16 amx_total(float16 sum, float16 even, float16 odd)
 {
-    for (int r = 0; r < 16; r++, a += step / 2) {
-        float16 even = (float16)(0.0f), odd = (float16)(0.0f);
-        for (int w = 0; w < 16; w++) {
-            const uint16 pair = vload16(w, b);
-            even = add_product(even, (uint)a[2 * w] << 16, pair << 16);
-            odd  = add_product(odd, (uint)a[2 * w + 1] << 16, pair & 0xffff0000u);
-        }
-        c[r] = without_subnormals(without_subnormals(c[r]) + without_subnormals(even + odd));
-    }
+    return without_subnormals(without_subnormals(sum) + without_subnormals(even + odd));
 }
 #else
 /* Registers 0 to 3 hold the sums, 4 and 5 `a`, 6 and 7 `b`; all with 16 rows of 64 bytes. The compiler uses none of them. */

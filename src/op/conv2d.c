@@ -309,6 +309,8 @@ static const diffad_way dx_ways[] = {
 };
 static const diffad_way dw_ways[] = {
     MATRIX_WAYS(tf32_dw_emit, bf16_dw_emit, f16_dw_emit),
+    { .name = "amx", .layout = DIFFAD_LAYOUT_BLOCKED, .fits = conv2d_amx_dw_fits, .emit = conv2d_amx_dw_emit,
+      .precision = DIFFAD_PRECISION_BF16, .tol = 8e-3 },
     { .name = "few_in", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_in_dw_fits,
       .emit = conv2d_few_in_dw_emit, .choose = dw_few_in_choose },
     { .name = "few_out", .layout = DIFFAD_LAYOUT_OWN, .fits = conv2d_few_out_dw_fits,

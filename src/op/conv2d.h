@@ -62,6 +62,8 @@ diffad_status conv2d_pack_words(diffad_emit *e, const diffad_node *n, const conv
 /* On Intel's AMX (conv2d_amx.c). */
 bool          conv2d_amx_fits(const diffad_node *n, const diffad_caps *caps);
 diffad_status conv2d_amx_emit(diffad_emit *e, const diffad_node *n);
+bool          conv2d_amx_dw_fits(const diffad_node *n, const diffad_caps *caps);
+diffad_status conv2d_amx_dw_emit(diffad_emit *e, const diffad_node *n);
 
 int           conv2d_blocked_variants(const diffad_node *n, const diffad_caps *caps);
 bool          conv2d_blocked_fits(const diffad_node *n, const diffad_caps *caps);

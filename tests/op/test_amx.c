@@ -27,7 +27,9 @@ static diffad_device *open_amx(bool is_faulty)
     return dev;
 }
 
-/* What the op's case gives, in new memory; NULL where the way does not fit. */
+static const double MOST_FLOPS = 2e8;      /* of a case: an emulated product of tiles takes some 20 us */
+
+/* What the op's case gives, in new memory; NULL where the way does not fit, or it would take too long. */
 static float *result_of(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, bool is_plain, int64_t *count)
 {
     char          ways[64], name[8];
@@ -39,7 +41,7 @@ static float *result_of(diffad_device *dev, const diffad_op *op, const diffad_op
     dev->caps.matrix_is_plain = is_plain;
     diffad_plan *p = plan_new(dev, g, &(diffad_plan_options){ .ways = ways });
     char        *used = diffad_plan_ways(p);
-    if (strstr(used, ":amx")) {
+    if (strstr(used, ":amx") && diffad_plan_flops(p) < MOST_FLOPS) {
         for (int i = 0; i < op->n_in; i++) {
             if (check_is_absent(op, c, i))
                 continue;
@@ -84,12 +86,14 @@ static void compare_cases(const diffad_op *op)
         free(want);
         free(got);
     }
-    cr_expect_gt(compared, 15);
+    cr_expect_gt(compared, 10);
     dev_done(dev);
 }
 
 Test(amx, convolutions_are_the_bits_of_the_same_without_the_unit) { compare_cases(&diffad_op_conv2d); }
-Test(amx, their_gradients_are_the_bits_of_the_same_without_the_unit) { compare_cases(&diffad_op_conv2d_dx); }
+Test(amx, gradients_of_inputs_are_the_bits_of_the_same_without_the_unit) { compare_cases(&diffad_op_conv2d_dx); }
+
+Test(amx, gradients_of_weights_are_the_bits_of_the_same_without_the_unit) { compare_cases(&diffad_op_conv2d_dw); }
 
 Test(amx, the_unit_agrees_at_its_first_use)
 {

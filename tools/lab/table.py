@@ -13,7 +13,7 @@ HEAD = """# compile_lab.tsv: kernels compiled for devices that were not there; t
 """
 
 
-MATRIX_KERNELS = ("conv2d_matrix", "conv2d_weight_matrix", "attention_matrix", "conv2d_amx")
+MATRIX_KERNELS = ("conv2d_matrix", "conv2d_weight_matrix", "attention_matrix", "conv2d_amx", "conv2d_weight_amx")
 
 
 def absent(target, tool):
