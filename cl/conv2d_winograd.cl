@@ -7,7 +7,6 @@
  * memory of w. */
 #include "common/prefetch.cl"
 #include "common/tail.cl"
-
 #include "common/winograd.cl"
 #ifndef P
 #define P 6

@@ -324,6 +324,14 @@ def pick_device(where, precision):
     sys.exit(sys.argv[0] + ": PyTorch sees no GPU")
 
 
+LONG = 20     # seconds: what is built in the first run does not count beside it
+
+
+def seconds_of(run):
+    first = run()
+    return first if first >= LONG else min(run() for _ in range(2))
+
+
 class Bench:
     """Detections in whichever memory layout is the faster one here."""
 
@@ -338,12 +346,12 @@ class Bench:
         for layout in (torch.contiguous_format, torch.channels_last):
             self.layout = layout
             self.model = self.model.to(memory_format=layout)
-            self.detect()
-            seconds[layout] = min(self.detect()[0] for _ in range(2))
+            seconds[layout] = seconds_of(lambda: self.detect()[0])
         self.layout = min(seconds, key=seconds.get)
         self.model = self.model.to(memory_format=self.layout)
         self.mark.forget_peak()
-        self.detect()
+        if seconds[self.layout] < LONG:
+            self.detect()
 
     def detect(self):
         start = time.perf_counter()
