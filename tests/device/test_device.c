@@ -45,6 +45,33 @@ static const char *opened(const char *which)
     return id;
 }
 
+static bool has_amx(void) { return true; }
+static bool has_no_amx(void) { return false; }
+
+/* Its compiler must take assembler as it stands: PoCL's does. */
+Test(device, amx_is_the_matrix_unit_of_pocls_cpu_alone_and_only_where_the_system_grants_it)
+{
+    static const struct { bool (*amx)(void); const char *platform; cl_device_type type; diffad_matrix want; } rows[] = {
+        { has_amx, "Portable Computing Language", CL_DEVICE_TYPE_CPU, DIFFAD_MATRIX_INTEL_AMX },
+        { has_no_amx, "Portable Computing Language", CL_DEVICE_TYPE_CPU, DIFFAD_MATRIX_NONE },
+        { has_amx, "Portable Computing Language", CL_DEVICE_TYPE_GPU, DIFFAD_MATRIX_NONE },
+        { has_amx, "Intel(R) OpenCL", CL_DEVICE_TYPE_CPU, DIFFAD_MATRIX_NONE },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        diffad_caps *list;
+        int          count;
+        stub_device  d = stub_device_default();
+        d.platform = rows[i].platform;
+        d.type     = rows[i].type;
+        stub_devices(&d, 1);
+        diffad_sys.amx = rows[i].amx;
+        cr_assert_eq(diffad_device_list(&list, &count), DIFFAD_OK);
+        cr_expect_eq(list[0].matrix, rows[i].want, "%s", rows[i].platform);
+        cr_expect_not(list[0].matrix_is_plain);
+        diffad_device_list_release(list);
+    }
+}
+
 Test(device, is_chosen_by_id_kind_vendor_and_part_of_a_name)
 {
     static const struct { const char *which, *id; } rows[] = {

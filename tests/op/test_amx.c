@@ -27,7 +27,7 @@ static diffad_device *open_amx(bool is_faulty)
     return dev;
 }
 
-static const double MOST_FLOPS = 2e8;      /* of a case: an emulated product of tiles takes some 20 us */
+static const double MOST_FLOPS = 2e8;      /* of a case: an emulated product of tiles takes about 0.1 ms */
 
 /* What the op's case gives, in new memory; NULL where the way does not fit, or it would take too long. */
 static float *result_of(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, bool is_plain, int64_t *count)

@@ -127,27 +127,35 @@ static bool store(const instruction *i)
 
 static float flushed(float v) { return fabsf(v) < FLT_MIN ? copysignf(0, v) : v; }
 
-static float term(const uint8_t *row, int k)
+/* A tile's bf16 as floats, row by row. */
+static void widen(uint8_t tile[ROWS][ROW_BYTES], float to[ROWS][ROW_BYTES / 2])
 {
-    const uint32_t bits = (uint32_t)(row[2 * k] | row[2 * k + 1] << 8) << 16;
-    float          v;
-    memcpy(&v, &bits, 4);
-    return flushed(v);
+    for (int r = 0; r < ROWS; r++)
+        for (int k = 0; k < ROW_BYTES / 2; k++) {
+            const uint32_t bits = (uint32_t)(tile[r][2 * k] | tile[r][2 * k + 1] << 8) << 16;
+            float          v;
+            memcpy(&v, &bits, 4);
+            to[r][k] = flushed(v);
+        }
 }
 
 static bool multiply(int c, int a, int b)
 {
+    float x[ROWS][ROW_BYTES / 2], y[ROWS][ROW_BYTES / 2], sum;
     if (c == a || c == b || a == b || !is_set(c) || !is_set(a) || !is_set(b) || u.rows[c] != u.rows[a] ||
         u.row_bytes[c] != u.row_bytes[b] || u.row_bytes[a] != 4 * u.rows[b])
         return false;
+    widen(u.tile[a], x);
+    widen(u.tile[b], y);
     for (int m = 0; m < u.rows[c]; m++)
         for (int n = 0; n < u.row_bytes[c] / 4; n++) {
-            float half[2] = { 0, 0 }, sum;
-            for (int k = 0; k < u.rows[b] - is_wrong; k++)
-                for (int h = 0; h < 2; h++)
-                    half[h] = flushed(fmaf(term(u.tile[a][m], 2 * k + h), term(u.tile[b][k], 2 * n + h), half[h]));
+            float even = 0, odd = 0;
+            for (int k = 0; k < u.rows[b] - is_wrong; k++) {
+                even = flushed(fmaf(x[m][2 * k], y[k][2 * n], even));
+                odd  = flushed(fmaf(x[m][2 * k + 1], y[k][2 * n + 1], odd));
+            }
             memcpy(&sum, &u.tile[c][m][4 * n], 4);
-            sum = flushed(flushed(sum) + flushed(half[0] + half[1]));
+            sum = flushed(flushed(sum) + flushed(even + odd));
             memcpy(&u.tile[c][m][4 * n], &sum, 4);
         }
     atomic_fetch_add(&products, 1);
