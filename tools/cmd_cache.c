@@ -42,5 +42,6 @@ const cli_command cmd_cache = {
     .least     = 1,
     .most      = 1,
     .run       = run,
-    .details   = "The folder is DIFFAD_CACHE_DIR (empty: no cache), else diffad in XDG_CACHE_HOME or ~/.cache.",
+    .details   = "The folder is DIFFAD_CACHE_DIR (empty: no cache), else diffad in XDG_CACHE_HOME or ~/.cache.\n"
+                  "PoCL keeps its own instead: POCL_CACHE_DIR, else pocl in XDG_CACHE_HOME or ~/.cache.",
 };

@@ -4,7 +4,7 @@
 #include "common/vec.cl"
 
 #if defined(__clang__) && VEC > 1
-typedef vfloat loose_vfloat __attribute__((aligned(4)));
+typedef __attribute__((aligned(4))) vfloat loose_vfloat;
 #define gload(i, p)     (((__global const loose_vfloat *)((p) + (size_t)(i) * VEC))[0])
 #define gstore(v, i, p) (((__global loose_vfloat *)((p) + (size_t)(i) * VEC))[0] = (v))
 #else

@@ -50,6 +50,7 @@ typedef struct diffad_caps {
     uint32_t sub_group;           /* work-items of a sub-group that kernels with many values ask for: else their values may not fit; 0: none */
     uint32_t block;               /* channel block of activations: 16, 8, 4 or 1 (plain NCHW) */
     bool     has_fp16, has_fp64, has_subgroups;
+    bool     caches_programs;     /* the driver keeps compiled programs on disk by itself: ours are not kept beside them */
     bool     local_mem_is_cheap;  /* on a CPU local memory is ordinary memory */
     diffad_matrix    matrix;
     bool     matrix_is_plain;     /* the unit's layout is computed without the unit, for tests: DIFFAD_CAPS "matrix=1" and on */

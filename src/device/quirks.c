@@ -13,10 +13,20 @@ typedef struct quirk {
 static void plain_layout(diffad_caps *caps) { caps->block = 1; }
 static void no_fp16(diffad_caps *caps) { caps->has_fp16 = false; }
 
+
+/* Unless the user switched PoCL's cache off. */
+static void caches_programs(diffad_caps *caps)
+{
+    const char *cache = diffad_sys.getenv("POCL_KERNEL_CACHE");
+    caps->caches_programs = !cache || strcmp(cache, "0") != 0;
+}
+
 static const quirk quirks[] = {
     { "rusticl", NULL, plain_layout,
       "Mesa 22.3 computes channel-blocked convolutions wrongly on llvmpipe (error 0.6)" },
     { "Clover", NULL, no_fp16, "clover has no complete half support" },
+    { "Portable Computing Language", NULL, caches_programs,
+      "PoCL keeps compiled kernels itself, and asked for a binary it compiles them all again" },
 };
 
 /* Drivers in wide use that return errors; others have crashed or hung in the first call (see probe.c). */

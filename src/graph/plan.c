@@ -237,7 +237,12 @@ static diffad_status freeze(diffad_plan *p)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
     for (int64_t i = 0; i < p->n_mems; i++)
         element[i] = p->mem[i].element;
-    diffad_status st = plan_freeze_packs(p, element);
+    diffad_program_list wished = { .count = 0 };
+    diffad_launches_wish(p->dev, p->prologue, p->n_prologue, &wished);
+    diffad_launches_wish(p->dev, p->launch, p->n_launches, &wished);
+    diffad_status st = diffad_program_bundle(p->dev, &wished);
+    if (st == DIFFAD_OK)
+        st = plan_freeze_packs(p, element);
     if (st == DIFFAD_OK)
         st = freeze_list(p, p->launch, p->n_launches, element, &p->frozen);
     if (st == DIFFAD_OK && p->options.guard)

@@ -122,6 +122,15 @@ diffad_status diffad_launch_constants(const diffad_launch *l, const diffad_caps 
     return DIFFAD_OK;
 }
 
+void diffad_launches_wish(diffad_device *dev, const diffad_launch *l, int64_t n, diffad_program_list *list)
+{
+    char defines[1024];
+    for (int64_t i = 0; i < n; i++)
+        if (l[i].kind == DIFFAD_LAUNCH_KERNEL &&
+            diffad_launch_constants(&l[i], &dev->caps, defines, sizeof defines) == DIFFAD_OK)
+            diffad_program_wish(dev, list, l[i].program, defines);
+}
+
 static diffad_status check_limits(const diffad_device *dev, const diffad_launch *l)
 {
     const diffad_caps *c = &dev->caps;

@@ -76,6 +76,9 @@ typedef struct diffad_frozen {
     cl_uint          dims;
 } diffad_frozen;
 
+/* Wishes for the programs of n launches. */
+void diffad_launches_wish(diffad_device *dev, const diffad_launch *l, int64_t n, diffad_program_list *list);
+
 /* place[i] is where memory object i lies. element[i] are the bytes of one of its elements. */
 diffad_status diffad_freeze(diffad_device *dev, const diffad_launch *l, const diffad_place *place,
                             const uint8_t *element, diffad_frozen *out);

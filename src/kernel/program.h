@@ -14,6 +14,13 @@ diffad_status diffad_program_kernel(diffad_program *p, const char *kernel, cl_ke
 /* After the first launch: keeps the binary on disk where that is wanted and not yet done. Failure is no error. */
 void          diffad_program_store(diffad_program *p);
 
+/* What is about to be asked for and not built yet. diffad_program_wish adds it; diffad_program_bundle builds the list, where
+ * that is faster as one program, and empties it. What is not built then, diffad_program_get builds alone, so that only a
+ * device that broke is an error. */
+typedef struct diffad_program_list { char **key; int64_t count, cap; } diffad_program_list;
+void          diffad_program_wish(diffad_device *dev, diffad_program_list *list, const char *file, const char *defines);
+diffad_status diffad_program_bundle(diffad_device *dev, diffad_program_list *list);
+
 /* The text of cl/<file>.cl with its includes resolved; from DIFFAD_CL_DIR where set, else from the library. */
 diffad_status diffad_source_get(const char *file, diffad_text *out);
 

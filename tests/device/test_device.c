@@ -220,7 +220,12 @@ Test(device, rows_of_known_faults_apply_to_their_platform_alone)
     strcpy(caps.platform, "Clover");
     cr_expect_not_null(diffad_quirks_apply(&caps));
     cr_expect(!caps.has_fp16 && list[1].has_fp16);
-    cr_expect_null(diffad_quirks_apply(&list[1]));
+    strcpy(caps.platform, "another");
+    cr_expect_null(diffad_quirks_apply(&caps));
+    cr_expect(list[1].caches_programs && !list[0].caches_programs, "PoCL does");
+    setenv("POCL_KERNEL_CACHE", "0", 1);
+    diffad_quirks_apply(&list[1]);
+    cr_expect(!list[1].caches_programs, "its cache is switched off");
     diffad_device_list_release(list);
 }
 

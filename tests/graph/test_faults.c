@@ -97,6 +97,7 @@ static void set_up(void)
     unsetenv("DIFFAD_CAPS");
     cache = folder_new();
     setenv("DIFFAD_CACHE_DIR", cache, 1);
+    setenv("POCL_KERNEL_CACHE", "0", 1);      /* so that the stand-in's programs are kept by us */
     stub_install();
     fault_install();
 }
@@ -210,7 +211,7 @@ static void system_loop(fault_kind kind, bool lasting, bool cold)
 Test(faults, every_allocation_may_fail_once)
 {
     system_loop(FAULT_ALLOC, false, true);
-    cr_expect_gt(tried, 300, "%d allocations", tried);
+    cr_expect_gt(tried, 250, "%d allocations", tried);
 }
 Test(faults, every_allocation_may_fail_for_good) { system_loop(FAULT_ALLOC, true, true); }
 Test(faults, every_allocation_may_fail_with_a_warm_cache) { system_loop(FAULT_ALLOC, false, false); }

@@ -162,3 +162,60 @@ Test(run, failing_memory_while_printing_leaves_nothing)
     plan_done(p, g);
     diffad_device_close(dev);
 }
+
+/* ---- bundles of programs ---- */
+
+static __typeof__(clBuildProgram) *driver_build;
+static int builds, refused;
+
+static cl_int CL_API_CALL count_build(cl_program p, cl_uint n, const cl_device_id *ids, const char *options,
+                                      void (CL_CALLBACK *done)(cl_program, void *), void *user)
+{
+    return builds++ < refused ? CL_BUILD_PROGRAM_FAILURE : driver_build(p, n, ids, options, done, user);
+}
+
+/* A few unlike ops; returns how many programs their plan built where the driver refuses the first n. */
+static int run_bundled(int n, float *y)
+{
+    diffad_device   *dev = dev_new();
+    diffad_graph    *g   = graph_new();
+    const diffad_val x   = diffad_input(g, "x", DIFFAD_F32, diffad_shape4(1, 32, 8, 8));
+    const diffad_val w   = diffad_input(g, "w", DIFFAD_F32, diffad_shape1(32)), t = diffad_input(g, "t", DIFFAD_I32, diffad_shape1(1));
+    diffad_val       v   = diffad_group_norm(g, x, w, w, &(diffad_norm_attr){ .groups = 8, .eps = 1e-5, .act = DIFFAD_ACT_SILU });
+    v = diffad_softmax(g, diffad_upsample_nearest2(g, diffad_max_pool(g, v, &(diffad_pool_attr){ 2, 2, 0 })), 1);
+    diffad_output(g, "y", diffad_mul(g, v, diffad_exp(g, v)));
+    diffad_output(g, "e", diffad_time_embedding(g, t, 32));
+    float numbers_of_x[32 * 64];
+    const int32_t time = 7;
+    builds  = 0;
+    refused = n;
+    diffad_plan *p = plan_new(dev, g, NULL);
+    const int    built = builds;
+    numbers(numbers_of_x, 32 * 64, 5);
+    tensor_put(diffad_plan_tensor(p, "x"), numbers_of_x, 32 * 64);
+    tensor_put(diffad_plan_tensor(p, "w"), numbers_of_x, 32);
+    cr_assert_eq(diffad_tensor_write(diffad_plan_tensor(p, "t"), &time, sizeof time), DIFFAD_OK);
+    plan_must_run(p);
+    tensor_get(diffad_plan_tensor(p, "y"), y, 32 * 64);
+    tensor_get(diffad_plan_tensor(p, "e"), y + 32 * 64, 32);
+    plan_done(p, g);
+    dev_done(dev);
+    return built;
+}
+
+Test(run, programs_built_as_one_compute_what_each_does_alone)
+{
+    static float together[33 * 64], apart[33 * 64];
+    unsetenv("DIFFAD_WAYS");
+    setenv("DIFFAD_CACHE_DIR", "", 1);
+    driver_build = diffad_cl.BuildProgram;
+    diffad_cl.BuildProgram = count_build;
+
+    const int one = run_bundled(0, together), many = run_bundled(1, apart);
+
+    diffad_device *dev = dev_new();
+    if (diffad_device_caps(dev)->kind == DIFFAD_DEVICE_CPU)
+        cr_expect(one == 1 && many > 4, "%d and %d programs", one, many);
+    dev_done(dev);
+    cr_expect_eq(memcmp(together, apart, sizeof together), 0);
+}

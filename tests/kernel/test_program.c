@@ -26,6 +26,7 @@ static void set_up(void)
     stub_install();
     cache = folder_new();
     setenv("DIFFAD_CACHE_DIR", cache, 1);
+    setenv("POCL_KERNEL_CACHE", "0", 1);      /* else it keeps programs, and we do not */
 }
 
 TestSuite(program, .init = set_up);
@@ -146,6 +147,103 @@ Test(program, a_kernel_that_is_not_there_is_an_error_that_names_it)
                                                                                                    "NAME"),
               "%s", diffad_error_detail());
     close_device(dev);
+}
+
+/* ---- bundles ---- */
+
+/* Asks for the first n of some programs at once, then for each. */
+static void bundle(diffad_device *dev, int n)
+{
+    static const char *const defines[] = { "-DVEC=1", "-DVEC=2", "-DVEC=4", "-DVEC=8", "-DVEC=16" };
+    diffad_program_list list = { .count = 0 };
+    for (int i = 0; i < n; i++)
+        diffad_program_wish(dev, &list, "unary", defines[i]);
+    diffad_program_wish(dev, &list, "unary", defines[0]);
+    cr_assert_eq(diffad_program_bundle(dev, &list), DIFFAD_OK, "%s", diffad_error_detail());
+    cr_expect(!list.key && !list.count);
+    for (int i = 0; i < n; i++) {
+        cl_kernel k = NULL;
+        cr_assert_eq(diffad_program_kernel(get(dev, defines[i]), "unary_fwd", &k), DIFFAD_OK, "%s", diffad_error_detail());
+        diffad_cl.ReleaseKernel(k);
+        dev->live--;
+    }
+}
+
+static diffad_device *open_kind(cl_device_type kind)
+{
+    stub_device d = stub_device_default();
+    d.type = kind;
+    stub_devices(&d, 1);
+    return open_device();
+}
+
+Test(program, what_a_plan_lacks_is_one_program_on_a_cpu)
+{
+    diffad_device *dev = open_kind(CL_DEVICE_TYPE_CPU);
+
+    bundle(dev, 5);
+    cr_expect_eq(stub_count(STUB_BuildProgram), 1);
+    cr_expect_eq(diffad_device_live_objects(dev), 1);
+    diffad_program_store(get(dev, "-DVEC=4"));
+    diffad_program_store(get(dev, "-DVEC=8"));
+    cr_expect_eq(folder_count(cache), 1, "an entry for all of them");
+    bundle(dev, 5);
+    cr_expect_eq(stub_count(STUB_BuildProgram), 1, "all were there");
+    close_device(dev);
+    dev = open_device();
+    bundle(dev, 5);
+    cr_expect_eq(diffad_program_statistics(dev).from_disk, 1);
+    close_device(dev);
+}
+
+Test(program, few_programs_and_those_of_a_gpu_stay_apart)
+{
+    diffad_device *cpu = open_kind(CL_DEVICE_TYPE_CPU);
+    bundle(cpu, 3);
+    cr_expect_eq(stub_count(STUB_BuildProgram), 3);
+    close_device(cpu);
+    stub_reset();
+    diffad_device *gpu = open_kind(CL_DEVICE_TYPE_GPU);
+    bundle(gpu, 5);
+    cr_expect_eq(stub_count(STUB_BuildProgram), 5);
+    close_device(gpu);
+}
+
+Test(program, a_bundle_that_does_not_compile_is_built_one_by_one)
+{
+    diffad_device *dev = open_kind(CL_DEVICE_TYPE_CPU);
+    stub_fail(STUB_BuildProgram, 1, false, CL_BUILD_PROGRAM_FAILURE);
+
+    bundle(dev, 5);
+
+    cr_expect(stub_met());
+    cr_expect_eq(diffad_program_statistics(dev).built, 5);
+    close_device(dev);
+}
+
+Test(program, a_device_that_breaks_under_a_bundle_is_an_error)
+{
+    diffad_device      *dev = open_kind(CL_DEVICE_TYPE_CPU);
+    diffad_program_list list = { .count = 0 };
+    static const char *const files[] = { "unary", "binary", "fill", "pad" };
+    for (int i = 0; i < 4; i++)
+        diffad_program_wish(dev, &list, files[i], "-DVEC=1");
+    stub_fail(STUB_BuildProgram, 1, false, CL_OUT_OF_RESOURCES);
+
+    cr_expect_eq(diffad_program_bundle(dev, &list), DIFFAD_ERR_DEVICE);
+
+    cr_expect_eq(stub_count(STUB_BuildProgram), 1);
+    diffad_device_close(dev);
+}
+
+Test(program, a_driver_that_keeps_programs_is_not_asked_for_binaries)
+{
+    unsetenv("POCL_KERNEL_CACHE");
+
+    another_process();
+
+    cr_expect_eq(stub_count(STUB_GetProgramInfo), 0);
+    cr_expect_eq(folder_count(cache), 0);
 }
 
 /* ---- the cache on disk ---- */

@@ -65,11 +65,19 @@ int         stub_launches(void) { return n_launches; }
 const stub_launch *stub_launch_at(int i) { return &launches[i]; }
 const char *stub_last_options(void) { return options; }
 
+/* In a bundle a kernel has a number behind its name. */
+static bool is_named(const char *found, const char *kernel)
+{
+    const size_t n = strlen(kernel);
+    return strncmp(found, kernel, n) == 0 &&
+           (!found[n] || (found[n] == '_' && found[n + 1 + strspn(found + n + 1, "0123456789")] == '\0'));
+}
+
 int stub_launches_of(const char *kernel)
 {
     int n = 0;
     for (int i = 0; i < n_launches; i++)
-        n += strcmp(launches[i].kernel, kernel) == 0;
+        n += is_named(launches[i].kernel, kernel);
     return n;
 }
 
