@@ -104,7 +104,7 @@ Test(cli, usage_errors_are_one_line_and_end_with_2)
                                          "ops no_such_op",
                                          "explain no_such_model",
                                          "detect run x --threshold 1,5",
-                                         "train x --precision f16",
+                                         "train x --precision f8",
                                          "selftest --quick --full" };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         const tool_result r = tool_run("%s", wrong[i]);
