@@ -90,6 +90,13 @@ static diffad_status build_noise(diffad_latent *l, diffad_road *r, diffad_tensor
     return finish(l, r);
 }
 
+static diffad_val decoded(diffad_latent *l, diffad_nn *nn, diffad_val z, double scale)
+{
+    return diffad_decoder(nn, &l->desc, scale == 1 ? z : diffad_affine(nn->g, z, 1 / scale, 0));
+}
+
+/* A GPU decodes both latents as one batch; a CPU, which gains nothing from that, one after the other in half the memory. A
+ * sample's result does not depend on its batch. */
 static diffad_status build_decode(diffad_latent *l, double scale)
 {
     DIFFAD_TRY(diffad_graph_create(&l->decode.graph));
@@ -97,17 +104,21 @@ static diffad_status build_decode(diffad_latent *l, double scale)
     diffad_nn     nn = nn_make(g, l->autoencoder, false);
     const double  lambda = l->desc.mix_lambda;
     const diffad_val z = diffad_bound(g, "z", DIFFAD_F32, latent_shape(l), &l->z), c = diffad_bound(g, "c", DIFFAD_F32, latent_shape(l), &l->c);
-    diffad_val both = z;
-    if (l->desc.has_mix) {
-        const diffad_val mix = lambda == 1 ? c : diffad_add(g, diffad_affine(g, z, 1 - lambda, 0), diffad_affine(g, c, lambda, 0));
-        both = join_batch(g, z, mix);
+    const diffad_val rec = diffad_bound(g, "rec", DIFFAD_F32, picture_shape(l), &l->rec);
+    if (!l->desc.has_mix) {
+        diffad_assign(g, rec, decoded(l, &nn, z, scale));
+        return finish(l, &l->decode);
     }
-    if (scale != 1)
-        both = diffad_affine(g, both, 1 / scale, 0);
-    const diffad_val y = diffad_decoder(&nn, &l->desc, both);
-    diffad_assign(g, diffad_bound(g, "rec", DIFFAD_F32, picture_shape(l), &l->rec), l->desc.has_mix ? half_batch(g, y, 0) : y);
-    if (l->desc.has_mix)
-        diffad_assign(g, diffad_bound(g, "mix", DIFFAD_F32, picture_shape(l), &l->mix), half_batch(g, y, 1));
+    const diffad_val mixed = lambda == 1 ? c : diffad_add(g, diffad_affine(g, z, 1 - lambda, 0), diffad_affine(g, c, lambda, 0));
+    const diffad_val mix   = diffad_bound(g, "mix", DIFFAD_F32, picture_shape(l), &l->mix);
+    if (diffad_device_caps(l->dev)->kind == DIFFAD_DEVICE_CPU) {
+        diffad_assign(g, rec, decoded(l, &nn, z, scale));
+        diffad_assign(g, mix, decoded(l, &nn, mixed, scale));
+    } else {
+        const diffad_val both = decoded(l, &nn, join_batch(g, z, mixed), scale);
+        diffad_assign(g, rec, half_batch(g, both, 0));
+        diffad_assign(g, mix, half_batch(g, both, 1));
+    }
     return finish(l, &l->decode);
 }
 
