@@ -13,6 +13,7 @@
 #define STRIP  32        /* most inputs a row of taps spans: (P - 1) STRIDE + (taps - 1) dilation + 1 */
 #define LANES  16
 #define UNROLL __attribute__((opencl_unroll_hint))
+#define ONCE   __attribute__((opencl_unroll_hint(1)))
 
 static float sum16(float16 a)
 {
@@ -21,19 +22,6 @@ static float sum16(float16 a)
     const float2 d = c.lo + c.hi;
     return d.x + d.y;
 }
-
-/* acc[o][p] += in[p] w[o]: one row of taps, 16 input channels in the lanes. */
-#define TAPS(in)                                                                              \
-    for (int kx = 0; kx < taps_x; kx++) {                                                     \
-        float16 wv[OUT];                                                                      \
-        UNROLL for (int o = 0; o < OUT; o++)                                                  \
-            wv[o] = vload16(kx * OUT + o, wt);                                                \
-        UNROLL for (int p = 0; p < P; p++) {                                                  \
-            const float16 xv = vload16(kx * dilation + p * STRIDE, (in));                     \
-            UNROLL for (int o = 0; o < OUT; o++)                                              \
-                acc[o][p] = wv[o] * xv + acc[o][p];                                           \
-        }                                                                                     \
-    }
 
 /* x [N,C/16,H,W,16]; weights [C/16][taps y][taps x][OUT][16]; y [N,OUT,YH,YW] */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -61,20 +49,28 @@ void conv2d_few_out(__global const float *x, ulong x_off, __global const float *
                     continue;
                 __global const float *row = xn + ib * x_plane + (size_t)iy * W * LANES;
                 __global const float *wt = w + w_off + (size_t)(ib * taps_y + ky) * taps_x * OUT * LANES;
-                if (ix0 >= 0 && ix0 + span <= W) {
-                    TAPS(row + ix0 * LANES)
-                } else {
-                    float strip[STRIP * LANES];
-                    for (int k = 0; k < span; k++)
-                        vstore16(ix0 + k >= 0 && ix0 + k < W ? vload16(ix0 + k, row) : (float16)(0.0f), k, strip);
-                    TAPS(strip)
+                float strip[STRIP * LANES];
+                for (int k = 0; k < span; k++)
+                    vstore16(ix0 + k >= 0 && ix0 + k < W ? vload16(ix0 + k, row) : (float16)(0.0f), k, strip);
+                for (int kx = 0; kx < taps_x; kx++) {
+                    float16 wv[OUT];
+                    UNROLL for (int o = 0; o < OUT; o++)
+                        wv[o] = vload16(kx * OUT + o, wt);
+                    UNROLL for (int p = 0; p < P; p++) {
+                        const float16 xv = vload16(kx * dilation + p * STRIDE, strip);
+                        UNROLL for (int o = 0; o < OUT; o++)
+                            acc[o][p] = wv[o] * xv + acc[o][p];
+                    }
                 }
             }
+        float lanes[OUT * P * LANES];      /* so that the sums are a loop: unrolled they take long to compile */
         UNROLL for (int o = 0; o < OUT; o++)
             UNROLL for (int p = 0; p < P; p++)
-                if (ox + p < cols)
-                    yn[((size_t)o * YH + oy * out_stride + row0) * YW + (ox + p) * out_stride + col0] =
-                        sum16(acc[o][p]) + (has_bias ? b[b_off + o] : 0.0f);
+                vstore16(acc[o][p], o * P + p, lanes);
+        ONCE for (int o = 0; o < OUT; o++)
+            for (int p = 0; p < min(P, cols - ox); p++)
+                yn[((size_t)o * YH + oy * out_stride + row0) * YW + (ox + p) * out_stride + col0] =
+                    sum16(vload16(o * P + p, lanes)) + (has_bias ? b[b_off + o] : 0.0f);
         ox += P;
         if (ox >= cols) {
             ox = 0;

@@ -18,7 +18,7 @@ void conv2d_pack_whole(__global const float *w, ulong w_off, __global float *to,
             DIFFAD_UNROLL for (int l = 0; l < 16; l++)
                 r[l] = vload16(0, from + (size_t)(lane + l) * lane_stride + j);
             transpose16(r);
-            DIFFAD_UNROLL for (int l = 0; l < 16; l++) {
+            for (int l = 0; l < 16; l++) {
                 vstore16(r[l], 0, out + (k * 16 + i) * LANES + lane);
                 if (++k == taps) {
                     k = 0;

@@ -1,7 +1,7 @@
 /* conv2d_winograd.cl: 3x3 convolution without stride by Winograd's F(4x4,3x3) (Lavin and Gray, arXiv 1509.09308), maps in
  * [N,C/16,H,W,16], for CPUs. A tile is 4x4 outputs and the 6x6 inputs under them; Y = A'((G w G') * (B' x B))A, where * is
  * 36 products of matrices, [tiles, in] by [in, out].
- * V holds the transformed inputs of a chunk of tiles in the order they are read in, for each DEPTH input blocks:
+ * V holds the transformed inputs (conv2d_winograd_input.cl) of a chunk of tiles in the order they are read in, for each DEPTH input blocks:
  * [36][groups of P tiles][DEPTH, fewer in the last][P][16]. Weights come packed as for
  * conv2d_blocked.cl and are transformed where they are used, row by row of the 6x6: kept, they would take four times the
  * memory of w. */
@@ -23,51 +23,7 @@
 #define LANES  16
 #define TILES  (GROUPS * P)
 #define UNROLL __attribute__((opencl_unroll_hint))
-
-/* One work-item transforms P tiles of all input channels; `first` is the chunk's first tile, of all samples' tiles. */
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void conv2d_winograd_input(__global const float *x, ulong x_off, __global float *v, ulong v_off, int in_blocks, int H,
-                           int W, int tiles_x, int tiles_each, int first, int tiles, int groups_each, int top, int left)
-{
-    const int    group = (int)get_global_id(0) % groups_each, chunk = (int)get_global_id(0) / groups_each;
-    const size_t plane = (size_t)H * W * LANES, block = (size_t)groups_each * P * LANES;
-    const int count = min(P, tiles - first - (int)get_global_id(0) * P);
-    int       y0[P], x0[P];
-    size_t    sample[P];
-    for (int p = 0; p < count; p++) {
-        const int t = first + (int)get_global_id(0) * P + p;
-        sample[p] = (size_t)(t / tiles_each) * in_blocks * plane;
-        y0[p] = t % tiles_each / tiles_x * 4 - top;
-        x0[p] = t % tiles_each % tiles_x * 4 - left;
-    }
-    for (int ib = 0; ib < in_blocks; ib++) {
-        const int       from = ib / DEPTH * DEPTH, depth = min(DEPTH, in_blocks - from);
-        __global float *to = v + v_off + ((size_t)chunk * in_blocks + from) * 36 * block +
-                             (group * depth + ib - from) * P * LANES;
-        for (int p = 0; p < count; p++) {
-            const int is_whole = y0[p] >= 0 && y0[p] + 6 <= H && x0[p] >= 0 && x0[p] + 6 <= W;
-            __global const float *map = x + x_off + sample[p] + ib * plane;
-            float16 rows[6][6];
-            for (int i = 0; i < 6; i++) {
-                float16 d[6];
-                UNROLL for (int j = 0; j < 6; j++) {
-                    const int iy = y0[p] + i, ix = x0[p] + j;
-                    d[j] = is_whole || (iy >= 0 && iy < H && ix >= 0 && ix < W)
-                         ? vload16(0, map + ((long)iy * W + ix) * LANES) : (float16)(0.0f);
-                }
-                INPUT(rows[i], d)
-            }
-            for (int j = 0; j < 6; j++) {
-                float16 d[6], o[6];
-                UNROLL for (int i = 0; i < 6; i++)
-                    d[i] = rows[i][j];
-                INPUT(o, d)
-                UNROLL for (int i = 0; i < 6; i++)
-                    vstore16(o[i], p, to + (i * 6 + j) * depth * block);
-            }
-        }
-    }
-}
+#define ONCE   __attribute__((opencl_unroll_hint(1)))      /* unrolled it takes long to compile */
 
 /* u[6][DEPTH * 16][16] = row i of G w G', input blocks from .. to. */
 #define TRANSFORM_WEIGHTS                                                                  \
@@ -144,13 +100,13 @@ void conv2d_winograd(__global const float *v, ulong v_off, __global const float 
         __global float *map = y + y_off + plane;
         __global const float *own = TAIL_BIAS(n, ob * LANES), *other = TAIL_ADDED(plane);
         float16 columns[6][4];
-        UNROLL for (int j = 0; j < 6; j++) {
+        ONCE for (int j = 0; j < 6; j++) {
             float16 d[6];
             UNROLL for (int i = 0; i < 6; i++)
                 d[i] = vload16((i * 6 + j) * TILES + t, m);
             OUTPUT(columns[j], d)
         }
-        UNROLL for (int r = 0; r < 4; r++) {
+        ONCE for (int r = 0; r < 4; r++) {
             float16 d[6], o[4];
             UNROLL for (int j = 0; j < 6; j++)
                 d[j] = columns[j][r];

@@ -51,34 +51,27 @@ void gemm_cpu(__global const float *restrict a, ulong a_off, __global const floa
                 }
             }
             const int reads = k0 > 0 || beta, adds = k0 == 0 ? bias_kind : 0;
-            if (lanes == WIDTH) {
-                UNROLL for (int p = 0; p < P; p++)
-                    if (m0 + p < M) {
-                        __global float *to = c + (size_t)(m0 + p) * ldc;
-                        UNROLL for (int v = 0; v < V; v++) {
-                            float16 r = sum[v][p] * alpha;
-                            if (reads)
-                                r += vload16(v, to);
-                            if (adds == 1)
-                                r += (float16)(bias[m0 + p]);
-                            else if (adds == 2)
-                                r += vload16(v, bias + n0);
-                            vstore16(r, v, to);
-                        }
-                    }
-            } else {
-                float part[P * WIDTH];
-                UNROLL for (int p = 0; p < P; p++)
-                    UNROLL for (int v = 0; v < V; v++)
-                        vstore16(sum[v][p] * alpha, v, part + p * WIDTH);
-                for (int p = 0; p < min(P, M - m0); p++)
-                    for (int j = 0; j < lanes; j++) {
-                        __global float *to = c + (size_t)(m0 + p) * ldc + j;
-                        float r = part[p * WIDTH + j] + (reads ? *to : 0.0f);
-                        if (adds)
-                            r += adds == 1 ? bias[m0 + p] : bias[n0 + j];
-                        *to = r;
-                    }
+            float     part[P * WIDTH];      /* so that what follows is a loop: unrolled it takes long to compile */
+            UNROLL for (int p = 0; p < P; p++)
+                UNROLL for (int v = 0; v < V; v++)
+                    vstore16(sum[v][p] * alpha, v, part + p * WIDTH);
+            for (int p = 0; p < min(P, M - m0); p++) {
+                __global float *to = c + (size_t)(m0 + p) * ldc;
+                int j = 0;
+                for (; j + 16 <= lanes; j += 16) {
+                    float16 r = vload16(0, part + p * WIDTH + j);
+                    if (reads)
+                        r += vload16(0, to + j);
+                    if (adds)
+                        r += adds == 1 ? (float16)(bias[m0 + p]) : vload16(0, bias + n0 + j);
+                    vstore16(r, 0, to + j);
+                }
+                for (; j < lanes; j++) {
+                    float r = part[p * WIDTH + j] + (reads ? to[j] : 0.0f);
+                    if (adds)
+                        r += adds == 1 ? bias[m0 + p] : bias[n0 + j];
+                    to[j] = r;
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 /* gemm_pack.cl: a matrix into panels [extent/WIDTH][K][WIDTH] for gemm_cpu.cl, or transposed. WIDTH is a multiple
  * of 16. One work-item fills DEPTH rows of one panel. */
+#include "common/transpose.cl"
 #ifndef WIDTH
 #define WIDTH 64
 #endif
@@ -24,18 +25,6 @@ void pack_straight(__global const float *x, ulong x_off, __global float *y, ulon
                 to[(size_t)k * WIDTH + i] = at + i < extent ? from[(size_t)k * ld + i] : 0.0f;
 }
 
-/* Rows i and i+8 interleaved: rotates the bits of (row, column) by one; four times is the transpose of 16 x 16. */
-static void interleave(const float16 *from, float16 *to)
-{
-    __attribute__((opencl_unroll_hint(8)))
-    for (int i = 0; i < 8; i++) {
-        to[2 * i].even     = from[i].lo;
-        to[2 * i].odd      = from[i + 8].lo;
-        to[2 * i + 1].even = from[i].hi;
-        to[2 * i + 1].odd  = from[i + 8].hi;
-    }
-}
-
 /* x [extent, K]: element (i, k) goes to row k, place i % WIDTH of panel i / WIDTH. Rows lie `pitch` and panels `step`
  * apart: WIDTH and WIDTH K are panels (is_padded: with zeros beyond the extent); ld of the result and WIDTH its plain
  * transpose. */
@@ -50,13 +39,10 @@ void pack_turned(__global const float *x, ulong x_off, __global float *y, ulong 
     for (int i = 0; i < width; i += 16)
         for (int k = k0; k < k1; k += 16) {
             if (at + i + 16 <= extent && k + 16 <= k1) {
-                float16 r[16], t[16];
+                float16 r[16];
                 for (int j = 0; j < 16; j++)
                     r[j] = vload16(0, from + (size_t)(at + i + j) * ld + k);
-                interleave(r, t);
-                interleave(t, r);
-                interleave(r, t);
-                interleave(t, r);
+                transpose16(r);
                 for (int j = 0; j < 16; j++)
                     vstore16(r[j], 0, to + (size_t)(k + j) * pitch + i);
             } else {

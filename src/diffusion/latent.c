@@ -78,6 +78,7 @@ static diffad_status build_denoise(diffad_latent *l)
 /* to = sqrt(abar_t) from + sqrt(1-abar_t) noise */
 static diffad_status build_noise(diffad_latent *l, diffad_road *r, diffad_tensor **from, diffad_tensor **to)
 {
+    diffad_road_release(r);      /* what a failed attempt has left */
     DIFFAD_TRY(diffad_graph_create(&r->graph));
     diffad_graph *g = r->graph;
     const diffad_shape table = diffad_shape1(l->schedule.timesteps);
@@ -152,8 +153,7 @@ static diffad_status build(diffad_latent *l, double scale)
     DIFFAD_TRY(build_encode(l, scale));
     if (l->unet)
         DIFFAD_TRY(build_denoise(l));
-    DIFFAD_TRY(build_noise(l, &l->noise_z, &l->c, &l->z));
-    return build_noise(l, &l->noise_cond, &l->c, &l->cond);
+    return d->start_time >= 0 ? build_noise(l, &l->noise_z, &l->c, &l->z) : DIFFAD_OK;
 }
 
 diffad_status diffad_latent_create(diffad_device *dev, const diffad_desc *d, double scale, diffad_params *autoencoder,
@@ -244,8 +244,11 @@ static diffad_status prepare_condition(diffad_latent *l, const float *cond_noise
     const int64_t count = diffad_latent_count(l);
     if (l->desc.condition == DESC_CONDITION_NONE)
         return DIFFAD_OK;
-    if (l->desc.condition_noise >= 0)
+    if (l->desc.condition_noise >= 0) {
+        if (!l->noise_cond.plan)
+            DIFFAD_TRY(build_noise(l, &l->noise_cond, &l->c, &l->cond));
         return run_noise(l, &l->noise_cond, l->desc.condition_noise, cond_noise);
+    }
     l->cond->version++;
     return diffad_device_check(l->dev, diffad_cl.EnqueueCopyBuffer(l->dev->queue, l->c->buffer, l->cond->buffer, 0, 0,
                                                                   (size_t)count * sizeof(float), 0, NULL, NULL), "copy condition");

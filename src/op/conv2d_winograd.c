@@ -1,7 +1,8 @@
 /* conv2d_winograd.c: 3x3 convolutions without stride, and their gradient with respect to the input, by Winograd's
  * F(4x4,3x3) on channel-blocked maps, for CPUs: a quarter of the products of the direct way. Kernels:
- * cl/conv2d_winograd.cl. Tiles are taken one after the other through all samples, in chunks: a chunk's transformed inputs
- * are made by one launch and multiplied by the next while they are in the cache that the cores share. */
+ * cl/conv2d_winograd.cl, cl/conv2d_winograd_input.cl. Tiles are taken one after the other through all samples, in
+ * chunks: a chunk's transformed inputs are made by one launch and multiplied by the next while they are in the cache
+ * that the cores share. */
 #include "op/conv2d.h"
 
 enum {
@@ -55,25 +56,16 @@ static walk walk_of(const diffad_emit *e, const conv2d_phase *p)
     return k;
 }
 
-static diffad_launch launch_of(const walk *k, const char *kernel)
-{
-    diffad_launch l = diffad_launch_make("conv2d_winograd", kernel, 1, 1);
-    diffad_launch_def(&l, "P", k->at_once);
-    diffad_launch_def(&l, "W_LANES", CONV2D_LANES * k->vectors);
-    diffad_launch_def(&l, "DEPTH", DEPTH);
-    diffad_launch_def(&l, "GROUPS", CHUNK / k->at_once);
-    return l;
-}
-
 static diffad_status emit_input(diffad_emit *e, const walk *k, int64_t first, int64_t chunks, int32_t v)
 {
     const conv2d_phase *p = &k->p;
-    diffad_launch       l = launch_of(k, "conv2d_winograd_input");
+    diffad_launch       l = diffad_launch_make("conv2d_winograd_input", "conv2d_winograd_input", 1, 1);
+    diffad_launch_def(&l, "DEPTH", DEPTH);
     diffad_launch_items(&l, chunks * k->groups, 1, 1);
     diffad_emit_in(&l, e, p->input);
     diffad_launch_mem(&l, v, 0, DIFFAD_WRITE);
     const int64_t ints[] = { k->in_blocks, p->in_h, p->in_w, k->tiles_x, k->tiles_each, first * k->chunk, k->tiles,
-                             k->groups, p->top, p->left };
+                             k->groups, k->at_once, p->top, p->left };
     diffad_launch_ints(&l, ints, sizeof ints);
     return diffad_emit_launch(e, &l);
 }
@@ -82,7 +74,11 @@ static diffad_status emit_products(diffad_emit *e, const walk *k, int64_t first,
                                    int32_t packed)
 {
     const conv2d_phase *p = &k->p;
-    diffad_launch       l = launch_of(k, "conv2d_winograd");
+    diffad_launch       l = diffad_launch_make("conv2d_winograd", "conv2d_winograd", 1, 1);
+    diffad_launch_def(&l, "P", k->at_once);
+    diffad_launch_def(&l, "W_LANES", CONV2D_LANES * k->vectors);
+    diffad_launch_def(&l, "DEPTH", DEPTH);
+    diffad_launch_def(&l, "GROUPS", CHUNK / k->at_once);
     diffad_launch_items(&l, k->out_blocks, chunks, 1);
     diffad_launch_local(&l, LOCAL_BYTES);
     diffad_launch_mem(&l, v, 0, DIFFAD_READ);
