@@ -7,15 +7,13 @@
 GROUP_SUM(group_sum, vfloat)
 GROUP_SUM(group_sum1, float)
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
-void moments(__global const float *x, ulong x_off, __global float *part, ulong part_off, int units, int per)
+/* The three numbers of units from .. to - 1 of the slab at `at`. */
+DIFFAD_LOCAL_FN void chunk_moments(__global const float *at, int from, int to, __local vfloat *shared, __global float *part)
 {
-    __local vfloat shared[WG];
-    const int lid = (int)get_local_id(0), from = chunk_from(per) + lid, to = chunk_to(per, units);
-    const float count = (float)(to - chunk_from(per));
-    __global const float *at = x + x_off + slab_at(units) * VEC;
+    const int   first = from + (int)get_local_id(0);
+    const float count = (float)(to - from);
     vfloat s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
-    int u = from;
+    int u = first;
     for (; u + 3 * WG < to; u += 4 * WG) {
         s0 += gload(u, at);
         s1 += gload(u + WG, at);
@@ -26,7 +24,7 @@ void moments(__global const float *x, ulong x_off, __global float *part, ulong p
         s0 += gload(u, at);
     const vfloat m = group_sum((s0 + s1) + (s2 + s3), shared) / count;
     vfloat d0 = 0.0f, d1 = 0.0f, q0 = 0.0f, q1 = 0.0f;
-    for (u = from; u + WG < to; u += 2 * WG) {
+    for (u = first; u + WG < to; u += 2 * WG) {
         const vfloat a = gload(u, at) - m, b = gload(u + WG, at) - m;
         d0 += a;
         d1 += b;
@@ -40,12 +38,18 @@ void moments(__global const float *x, ulong x_off, __global float *part, ulong p
     }
     const vfloat d = group_sum(d0 + d1, shared) / count;
     const vfloat q = group_sum(q0 + q1, shared) - count * d * d;
-    if (lid == 0) {
-        __global float *to_part = part + part_off + chunk_at(3);
-        gstore(m, 0, to_part);
-        gstore(d, 1, to_part);
-        gstore(q, 2, to_part);
+    if (get_local_id(0) == 0) {
+        gstore(m, 0, part);
+        gstore(d, 1, part);
+        gstore(q, 2, part);
     }
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void moments(__global const float *x, ulong x_off, __global float *part, ulong part_off, int units, int per)
+{
+    __local vfloat shared[WG];
+    chunk_moments(x + x_off + slab_at(units) * VEC, chunk_from(per), chunk_to(per, units), shared, part + part_off + chunk_at(3));
 }
 
 typedef struct joined { float shift, delta, m2, count; } joined;
@@ -166,3 +170,38 @@ void apply(__global const float *x, ulong x_off, __global const float *coef, ulo
     for (int u = chunk_from(per) + (int)get_local_id(0); u < chunk_to(per, units); u += WG)
         gstore(activate((gload(u, from) - shift - delta) * scale + bias), u, to);
 }
+
+#if B > 1
+/* Group norm of one channel block by one work-item (WG is 1), where groups do not straddle blocks: the block stays in the cache between
+ * the walks. `part` as for moments; all sums are those of moments and group_stats. */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
+void group_block(__global const float *x, ulong x_off, __global const float *w, ulong w_off, __global const float *b, ulong b_off,
+                 __global float *y, ulong y_off, __global float *mean, ulong mean_off, __global float *rstd, ulong rstd_off,
+                 __global float *part, ulong part_off, int C, int groups, int units, int chunks, int per, float eps)
+{
+    __local vfloat shared[WG];
+    __local float  shared1[WG];
+    float shift[B], delta[B], scale[B];
+    const sizes s = { C, groups, units, chunks, per };
+    const int   n = (int)get_group_id(2), c0 = (int)get_group_id(1) * B, many = C / groups;
+    __global const float *from = x + x_off + slab_at(units) * VEC;
+    __global float       *to   = y + y_off + slab_at(units) * VEC;
+    for (int k = 0; k < chunks; k++)
+        chunk_moments(from, k * per, min((k + 1) * per, units), shared, part + part_off + (chunk_at(1) * chunks + k * VEC) * 3);
+    for (int c = 0; c < B; c += many) {
+        const joined j = join(part + part_off, n, c0 + c, 0, 1, many, s, shared1);
+        const float  r = 1.0f / sqrt(j.m2 / j.count + eps);
+        const size_t g = (size_t)n * groups + (c0 + c) / many;
+        for (int i = c; i < c + many; i++) {
+            shift[i] = j.shift;
+            delta[i] = j.delta;
+            scale[i] = r * w[w_off + c0 + i];
+        }
+        mean[mean_off + g] = j.shift + j.delta;
+        rstd[rstd_off + g] = r;
+    }
+    const vfloat vshift = vload(0, shift), vdelta = vload(0, delta), vscale = vload(0, scale), bias = vload(0, b + b_off + c0);
+    for (int u = 0; u < units; u++)
+        gstore(activate((gload(u, from) - vshift - vdelta) * vscale + bias), u, to);
+}
+#endif

@@ -68,6 +68,7 @@ static const diffad_op_case cases[] = {
     { .name = "odd", .in = { { 4, { 2, 3, 5, 7 } }, { 4, { 2, 3, 5, 7 } } } },
     { .name = "even", .in = { { 2, { 3, 4 } }, { 2, { 3, 4 } } } },
     { .name = "unet", .in = { { 4, { 2, 256, 32, 32 } }, { 4, { 2, 256, 32, 32 } } }, .bench = true },
+    { .name = "decoder", .in = { { 4, { 1, 128, 256, 256 } }, { 4, { 1, 128, 256, 256 } } }, .bench = true },      /* beyond caches */
 };
 
 const diffad_op diffad_op_add = {

@@ -2,7 +2,7 @@
 #include "op/norm.h"
 
 /* A chunk on a CPU is 32 KiB at most: read from memory once, then twice from the cache. */
-enum { CPU_UNITS = 512, GPU_UNITS_PER_ITEM = 16, GPU_WIDE = 4096 };      /* pixels from which a GPU reads four at a time */
+enum { CPU_UNITS = 512, BLOCKS_PER_THREAD = 4, GPU_UNITS_PER_ITEM = 16, GPU_WIDE = 4096 };      /* pixels from which a GPU reads four at a time */
 
 norm_walk diffad_norm_walk(const diffad_emit *e, const diffad_value *x, int block)
 {
@@ -36,6 +36,12 @@ diffad_launch diffad_norm_launch(const norm_walk *s, const char *program, const 
 void diffad_norm_over_chunks(diffad_launch *l, const norm_walk *s)
 {
     diffad_launch_items(l, s->chunks * s->group, s->padded / s->block, s->n);
+}
+
+bool diffad_norm_by_block(const diffad_emit *e, const norm_walk *s, int groups)
+{
+    return s->block > 1 && s->group == 1 && s->c % s->block == 0 && s->block % (s->c / groups) == 0 &&
+           s->n * (s->c / s->block) >= (int64_t)BLOCKS_PER_THREAD * e->caps->compute_units;
 }
 
 diffad_status diffad_norm_moments(diffad_emit *e, const norm_walk *s, int32_t *part)
@@ -146,12 +152,27 @@ static diffad_status emit_group_sums(diffad_emit *e, const diffad_node *n, const
     return diffad_emit_launch(e, &l);
 }
 
+static diffad_status emit_block_grad(diffad_emit *e, const diffad_node *n, const norm_walk *s, int32_t part)
+{
+    diffad_launch l = diffad_norm_launch(s, "norm_grad", "group_block_grad", ((const diffad_norm_attr *)n->attr)->act);
+    diffad_launch_items(&l, 1, s->padded / s->block, s->n);
+    add_statistics(&l, e);
+    diffad_launch_mem(&l, part, 0, DIFFAD_WRITE);
+    diffad_emit_out(&l, e, 0);
+    add_geometry(&l, n, s, NORM_GROUP);
+    diffad_launch_int(&l, s->chunks);
+    DIFFAD_TRY(diffad_emit_launch(e, &l));
+    return emit_channel_sums(e, n, s, part);
+}
+
 diffad_status diffad_norm_emit_grad(diffad_emit *e, const diffad_node *n, norm_share share)
 {
     const diffad_norm_attr *a = n->attr;
     const norm_walk s = diffad_norm_walk(e, n->in[0], e->in[0].block);
     int32_t part, mean = -1;
     DIFFAD_TRY(diffad_norm_part(e, &s, 2, &part));
+    if (share == NORM_GROUP && diffad_norm_by_block(e, &s, a->groups))
+        return emit_block_grad(e, n, &s, part);
     DIFFAD_TRY(emit_sums(e, n, &s, share, part));
     DIFFAD_TRY(emit_channel_sums(e, n, &s, part));
     if (share == NORM_GROUP)

@@ -24,6 +24,10 @@ diffad_status diffad_norm_moments(diffad_emit *e, const norm_walk *s, int32_t *p
 diffad_status diffad_norm_apply(diffad_emit *e, const norm_walk *s, int32_t coef, bool is_per_sample,
                                 diffad_activation act);
 
+/* Whether one work-item a channel block does the whole of a group norm, instead of work-items for its chunks: the same bits, memory read
+ * once. It wants blocks for every thread, and groups that do not straddle them. */
+bool diffad_norm_by_block(const diffad_emit *e, const norm_walk *s, int groups);
+
 /* What the gradients of the family have in common: inputs x, w, b, mean, rstd (or variance), dy; outputs dx, dw, db. */
 typedef enum norm_share { NORM_GROUP, NORM_BATCH, NORM_GIVEN } norm_share;
 diffad_status diffad_norm_emit_grad(diffad_emit *e, const diffad_node *n, norm_share share);

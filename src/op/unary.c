@@ -162,6 +162,7 @@ static const diffad_way bwd_ways[] = { { .name = "plain", .layout = DIFFAD_LAYOU
 #define ODD  { 4, { 2, 19, 5, 7 } }
 #define EVEN { 4, { 1, 32, 3, 4 } }
 #define REAL { 4, { 2, 256, 32, 32 } }
+#define LARGE { 4, { 1, 128, 256, 256 } }      /* beyond caches */
 
 #define FORWARD(name_, bytes, tolerance, at, gradient)                                                          \
     static const diffad_op_case name_##_cases[] = {                                                             \
@@ -170,6 +171,7 @@ static const diffad_way bwd_ways[] = { { .name = "plain", .layout = DIFFAD_LAYOU
         { .name = "even", .in = { EVEN }, .attr = (at) },                                                       \
         { .name = "far", .in = { { 1, { 33 } } }, .range = { { -30, 30 } }, .attr = (at) },                     \
         { .name = "unet", .in = { REAL }, .attr = (at), .bench = true },                                        \
+        { .name = "decoder", .in = { LARGE }, .attr = (at), .bench = true },                                    \
     };                                                                                                          \
     const diffad_op diffad_op_##name_ = {                                                                       \
         .name = #name_, .n_in = 1, .n_out = 1, .attr_size = (bytes), .tol = (tolerance), .maps_in = 1,          \
@@ -186,6 +188,7 @@ static const diffad_way bwd_ways[] = { { .name = "plain", .layout = DIFFAD_LAYOU
         { .name = "far", .in = { { 1, { 33 } }, { 1, { 33 } } }, .range = { { -30, 30 } }, .attr = (at) },      \
         { .name = "kink", .in = { { 1, { 16 } }, { 1, { 16 } } }, .range = { { 0, 1e-60 } }, .attr = (at_kink) }, \
         { .name = "unet", .in = { REAL, REAL }, .attr = (at), .bench = true },                                  \
+        { .name = "decoder", .in = { LARGE, LARGE }, .attr = (at), .bench = true },                             \
     };                                                                                                          \
     const diffad_op diffad_op_##name_##_grad = {                                                                \
         .name = #name_ "_grad", .n_in = 2, .n_out = 1, .attr_size = (bytes), .tol = (tolerance), .maps_in = 3,  \
