@@ -186,16 +186,27 @@ static diffad_status emit_rows(diffad_emit *e, const conv2d_phase *p, const conv
     return diffad_emit_launch(e, &l);
 }
 
+/* Groups of pixels of a work-group, where `others` work-groups share them: as many as it holds, so that weights are read seldom;
+ * fewer, down to half, where threads would have no work or unequal shares. No bit depends on it. */
+static int64_t gather_run(const diffad_caps *caps, int64_t groups, int64_t most, int64_t others)
+{
+    const int64_t threads = caps->compute_units ? caps->compute_units : 1;
+    const int64_t limit   = diffad_ceil_div(groups, diffad_ceil_div(most, 2));
+    int64_t chunks = diffad_ceil_div(groups, most);
+    while (chunks < limit && (others * chunks < 2 * threads || others * chunks % threads != 0))
+        chunks++;
+    return diffad_ceil_div(groups, chunks);
+}
+
 /* Lane blocks and groups of pixels of a work-group: what is gathered serves many outputs, packed weights many pixels. */
 static diffad_status emit_gather(diffad_emit *e, const conv2d_phase *p, const conv2d_tile *tile, int32_t packed)
 {
     const int64_t each = GATHER_BLOCKS / tile->vectors, blocks = diffad_ceil_div(p->out_c, CONV2D_LANES * tile->vectors);
     const int64_t group_bytes = tile->pixels * CONV2D_LANES * 4 * (GATHER_DEPTH + GATHER_BLOCKS);
     const int64_t room = (int64_t)e->caps->local_mem / group_bytes, want = diffad_ceil_div(GATHER_PIXELS, tile->pixels);
-    const int64_t most = room < 1 ? 1 : room < want ? room : want, least = diffad_ceil_div(most, 2);
+    const int64_t most = room < 1 ? 1 : room < want ? room : want;
     const int64_t groups = diffad_ceil_div(p->rows * p->cols, tile->pixels), items = diffad_ceil_div(blocks, each);
-    const int64_t shared = conv2d_share(e->caps, groups, items * p->n);
-    const int64_t run    = shared < least ? least : shared < most ? shared : most;
+    const int64_t run    = gather_run(e->caps, groups, most, items * p->n);
     diffad_launch l = diffad_launch_make("conv2d_gather", "conv2d_gather", items, 1);
     diffad_launch_items(&l, items, diffad_ceil_div(groups, run), p->n);
     diffad_launch_local(&l, most * group_bytes);

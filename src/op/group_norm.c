@@ -155,7 +155,9 @@ static const diffad_op_case fwd_cases[] = {
       .attr = &threes },
     { .name = "rank3", .in = { { 3, { 2, 32, 10 } }, PER_CHANNEL(32) }, .attr = &real },
     { .name = "unet", .in = { { 4, { 2, 256, 32, 32 } }, PER_CHANNEL(256) }, .attr = &real, .bench = true },
-    { .name = "decoder", .in = { { 4, { 1, 128, 256, 256 } }, PER_CHANNEL(128) }, .attr = &real, .bench = true },      /* beyond caches */
+    /* Beyond caches. The mean of so many normal values is zero but for the values' own rounding. */
+    { .name = "decoder", .in = { { 4, { 1, 128, 256, 256 } }, PER_CHANNEL(128) }, .range = { { -1, 1.5 } }, .attr = &real,
+      .bench = true },
 };
 
 #define BACKWARD(n, c, h, w, g)                                                                                             \
