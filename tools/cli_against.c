@@ -20,10 +20,22 @@ static bool is_text(const json_t *row, const char *key, const char *want)
 /* Rows without a size are of the description's. */
 static bool fits(const json_t *row, const cli_against_key *k)
 {
+    if (k->op)
+        return is_text(row, "op", k->op) || (strcmp(k->op, "all") == 0 && json_object_get(row, "op"));
     const bool is_training = json_is_true(json_object_get(row, "train"));
     return is_text(row, "model", k->model) && is_text(row, "scale", k->scale) && is_text(row, "precision", k->precision) &&
            is_training == (k->batch == 0) && (is_training || json_integer_value(json_object_get(row, "batch")) == k->batch) &&
            json_integer_value(json_object_get(row, "size")) == k->size;
+}
+
+static diffad_status fail_absent(const char *path, const cli_against_key *k)
+{
+    if (k->op)
+        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: no row of op %s", path, k->op);
+    if (k->batch == 0)
+        DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s, %s, training", path, k->model, k->scale, k->precision);
+    DIFFAD_FAIL(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s, %s, batch %d%s", path, k->model, k->scale, k->precision,
+                k->batch, k->size ? ", of this --size" : "");
 }
 
 diffad_status cli_against_open(cli_against *a, const char *path, const cli_against_key *key)
@@ -54,9 +66,7 @@ diffad_status cli_against_open(cli_against *a, const char *path, const cli_again
     }
     diffad_release(text);
     if (st == DIFFAD_OK && !a->row)
-        st = key->batch ? diffad_fail(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s, %s, batch %d%s", path, key->model, key->scale, key->precision,
-                                      key->batch, key->size ? ", of this --size" : "")
-                        : diffad_fail(DIFFAD_ERR_DATA, "%s: no row of model %s, scale %s, %s, training", path, key->model, key->scale, key->precision);
+        st = fail_absent(path, key);
     if (st != DIFFAD_OK)
         cli_against_close(a);
     snprintf(a->path, sizeof a->path, "%s", path);
@@ -99,4 +109,20 @@ void cli_against_print(const cli_against *a, const char *stage, double ms)
         return;
     cli_out("%-10s %10.2f ms in %s (%s), %.2f ms now: %.3f of the time\n", stage ? stage : "detection", then, a->path,
             device ? device : "?", ms, ms / then);
+}
+
+double cli_against_op(const cli_against *a, const char *device, const char *op, const char *case_name, const char *way, const char *layout)
+{
+    double us = NAN;
+    for (size_t i = json_array_size(a->rows); i-- > 0;) {
+        const json_t *row = json_array_get(a->rows, i);
+        if (!is_text(row, "op", op) || !is_text(row, "case", case_name) || !is_text(row, "way", way) || !is_text(row, "layout", layout))
+            continue;
+        const bool is_own = is_text(row, "device", device);
+        if (is_own || isnan(us))
+            us = json_number_value(json_object_get(row, "us"));
+        if (is_own)
+            break;
+    }
+    return us > 0 ? us : NAN;
 }

@@ -30,11 +30,11 @@ diffad_status cli_peak_stream(cli_peak *p, double bytes, double *gbytes);
 
 int cli_bench_op(cli *c, const char *op, int repeat);
 
-/* ---- cli_against.c: an earlier measurement of the same model ---- */
+/* ---- cli_against.c: an earlier measurement of the same model or op ---- */
 
 typedef struct cli_against { struct json_t *rows, *row; char path[1024]; } cli_against;      /* row: one of rows */
-/* What a row must be of. batch 0: of training; size 0: the description's. */
-typedef struct cli_against_key { const char *model, *scale, *precision; int batch, size; } cli_against_key;
+/* What a row must be of: an op (or "all"), or else a model. batch 0: of training; size 0: the description's. */
+typedef struct cli_against_key { const char *op, *model, *scale, *precision; int batch, size; } cli_against_key;
 /* The last such row of the file. Errors: DATA (none, or no JSON lines), FILE. */
 diffad_status cli_against_open(cli_against *a, const char *path, const cli_against_key *key);
 /* The last of those rows from this device, if there is one. */
@@ -42,6 +42,8 @@ void          cli_against_prefer(cli_against *a, const char *device);
 void          cli_against_close(cli_against *a);
 double        cli_against_ms(const cli_against *a, const char *stage);      /* NULL: the whole; NaN: not in the row */
 void          cli_against_print(const cli_against *a, const char *stage, double ms);
+/* us of the last row of an op's way, from this device if there is one; NaN: no such row. */
+double        cli_against_op(const cli_against *a, const char *device, const char *op, const char *case_name, const char *way, const char *layout);
 
 /* ---- cli_bench_train.c ---- */
 

@@ -18,6 +18,7 @@ typedef struct job {
     cli_sample     us, gbytes;   /* the op; streams of as many bytes */
     double         gflops;       /* the most multiply-adds seen so far */
     const char    *untimed;      /* the way that the last note was about */
+    cli_against    against;
 } job;
 
 static void print_row(const job *b)
@@ -27,10 +28,15 @@ static void print_row(const job *b)
                  gbytes = b->now.cost.bytes / us * 1e-3;
     /* Of the roof that is nearer, since no kernel can reach both; the best of each, which other work on the machine disturbs least. */
     const double share = fmax(gflop / b->gflops * 1e6, b->now.cost.bytes / cli_sample_max(&b->gbytes) * 1e-3) / cli_sample_min(&b->us);
+    const char *device = diffad_device_caps(b->dev)->name, *layout = s->in_blocked || s->out_blocked ? "blocked" : "plain";
+    const double before = us / cli_against_op(&b->against, device, b->now.op->name, b->now.c->name, s->way->name, layout);
     if (!b->c->json) {
-        cli_out("%-22s %-18s %-12s %10.1f us (%.1f .. %.1f) %8.1f GFLOP/s %7.1f GB/s %5.1f %%\n", b->now.op->name,
+        cli_out("%-22s %-18s %-12s %10.1f us (%.1f .. %.1f) %8.1f GFLOP/s %7.1f GB/s %5.1f %%", b->now.op->name,
                 b->now.c->name, s->way->name, us, cli_sample_min(&b->us), cli_sample_max(&b->us), gflops, gbytes,
                 100 * share);
+        if (isfinite(before))
+            cli_out("  %.3f of the time then", before);
+        cli_out("\n");
         cli_flush();
         return;
     }
@@ -39,7 +45,7 @@ static void print_row(const job *b)
     cli_json_text(&j, "op", b->now.op->name);
     cli_json_text(&j, "case", b->now.c->name);
     cli_json_text(&j, "way", s->way->name);
-    cli_json_text(&j, "layout", s->in_blocked || s->out_blocked ? "blocked" : "plain");
+    cli_json_text(&j, "layout", layout);
     cli_sample_json(&j, "us", &b->us);
     cli_json_real(&j, "gflop", gflop, 6);
     cli_json_real(&j, "mbytes", b->now.cost.bytes * 1e-6, 6);
@@ -49,7 +55,9 @@ static void print_row(const job *b)
     cli_json_real(&j, "peak_gbs", cli_sample_max(&b->gbytes), 6);
     cli_json_real(&j, "share_of_peak", share, 4);
     cli_json_int(&j, "launches", s->count);
-    cli_json_text(&j, "device", diffad_device_caps(b->dev)->name);
+    cli_json_text(&j, "device", device);
+    if (b->against.rows)
+        cli_json_real(&j, "against", before, 6);
     cli_json_close(&j, '}');
     cli_json_print(&j);
 }
@@ -143,7 +151,11 @@ int cli_bench_op(cli *c, const char *op, int repeat)
     if (strcmp(op, "all") != 0 && !diffad_op_find(op))
         return cli_usage(c, "no op \"%s\"; `diffad ops` lists them, op=all takes every one", op);
     setenv("DIFFAD_PROFILE", "1", 1);
-    diffad_status st = cli_open_device(c, &b.dev);
+    diffad_status st = DIFFAD_OK;
+    if (cli_has(c, "against"))
+        st = cli_against_open(&b.against, cli_text(c, "against", ""), &(cli_against_key){ .op = op });
+    if (st == DIFFAD_OK && (st = cli_open_device(c, &b.dev)) != DIFFAD_OK)
+        cli_against_close(&b.against);
     if (st != DIFFAD_OK)
         return cli_fail(st);
     st = cli_peak_open(b.dev, &b.peak);
@@ -155,5 +167,6 @@ int cli_bench_op(cli *c, const char *op, int repeat)
     const int code = st == DIFFAD_OK ? 0 : cli_fail(st);
     cli_peak_close(b.peak);
     diffad_device_close(b.dev);
+    cli_against_close(&b.against);
     return code;
 }

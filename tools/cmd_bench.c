@@ -368,7 +368,7 @@ static int bench_model(cli *c, const char *model)
     if (cli_has(c, "train"))
         return cli_bench_train(c, b.model, b.scale, b.repeat, b.threads);
     if (cli_has(c, "against")) {
-        const cli_against_key key = { b.model, b.scale, cli_text(c, "precision", "f32"), b.how.batch, b.size };
+        const cli_against_key key = { NULL, b.model, b.scale, cli_text(c, "precision", "f32"), b.how.batch, b.size };
         const diffad_status   found = cli_against_open(&b.against, cli_text(c, "against", ""), &key);
         if (found != DIFFAD_OK)
             return cli_fail(found);
@@ -405,8 +405,6 @@ static int run(cli *c)
     }
     if (op && model)
         return cli_usage(c, "op= or model=, not both");
-    if (op && cli_has(c, "against"))
-        return cli_usage(c, "--against compares models: model=NAME, with or without --train");
     if (op && cli_has(c, "pytorch"))
         return cli_usage(c, "--pytorch compares whole detections, or training steps: model=NAME");
     if (cli_has(c, "train") && op)
@@ -436,7 +434,7 @@ static const cli_option options[] = {
     { "size", 0, CLI_INT, "N", 32, 8192, "pictures of NxN (default: the description's)" },
     { "max-memory", 0, CLI_BYTES, "SIZE", 0, 0, "of a training step, as in `diffad train`" },
     { "profile", 0, CLI_TEXT, "TRACE.json", 0, 0, "where the time goes, TRACE.json.STAGE for each stage" },
-    { "against", 0, CLI_TEXT, "FILE", 0, 0, "rows that bench --json wrote before: the last of this model (of this device, if any) beside now's" },
+    { "against", 0, CLI_TEXT, "FILE", 0, 0, "rows that bench --json wrote before: the last of this model or op (of this device, if any) beside now's" },
     { "pytorch", 0, CLI_FLAG, NULL, 0, 0,
       "the same work in PyTorch in turn with it, also with --train, where python3 with torch is there" },
     { "no-build", 0, CLI_FLAG, NULL, 0, 0, "leave out the time until the first result" },

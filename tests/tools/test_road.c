@@ -368,12 +368,24 @@ Test(road, bench_of_training_takes_its_turn_with_pytorch, .timeout = 400)
 
 Test(road, bench_of_an_op_has_a_peak_and_a_row_for_each_way, .timeout = 400)
 {
+    const char       *folder = folder_new();
     const tool_result r = tool_run("bench op=silu --repeat 2 --json -q");
     json_t           *peak = line_of(r.out, 0), *row = line_of(r.out, 1);
 
     cr_expect_eq(r.code, 0, "%s", r.err);
     cr_expect(json_number_value(json_object_get(peak, "peak_gflops")) > 0);
     cr_expect(json_number_value(json_object_get(row, "us")) > 0);
+
+    FILE *f = fopen(folder_path(folder, "rows.jsonl"), "w");
+    fputs(r.out, f);
+    fclose(f);
+    const tool_result again = tool_run("bench op=silu --repeat 2 --against '%s/rows.jsonl' --json -q", folder);
+    json_t           *now = line_of(again.out, 1);
+    const double      ratio = json_number_value(json_object_get(now, "us")) / json_number_value(json_object_get(row, "us"));
+    cr_expect_eq(again.code, 0, "%s", again.err);
+    cr_expect_float_eq(json_number_value(json_object_get(now, "against")), ratio, 1e-3 * ratio);
+    cr_expect_eq(tool_run("bench op=relu --against '%s/rows.jsonl'", folder).code, 3, "no row of this op");
+    json_decref(now);
     json_decref(peak);
     json_decref(row);
 
