@@ -13,7 +13,6 @@
 #define STRIP  32        /* most inputs a row of taps spans: (P - 1) STRIDE + (taps - 1) dilation + 1 */
 #define LANES  16
 #define UNROLL __attribute__((opencl_unroll_hint))
-#define ONCE   __attribute__((opencl_unroll_hint(1)))
 
 static float sum16(float16 a)
 {
@@ -67,7 +66,8 @@ void conv2d_few_out(__global const float *x, ulong x_off, __global const float *
         UNROLL for (int o = 0; o < OUT; o++)
             UNROLL for (int p = 0; p < P; p++)
                 vstore16(acc[o][p], o * P + p, lanes);
-        ONCE for (int o = 0; o < OUT; o++)
+        __attribute__((opencl_unroll_hint(1)))
+        for (int o = 0; o < OUT; o++)
             for (int p = 0; p < min(P, cols - ox); p++)
                 yn[((size_t)o * YH + oy * out_stride + row0) * YW + (ox + p) * out_stride + col0] =
                     sum16(vload16(o * P + p, lanes)) + (has_bias ? b[b_off + o] : 0.0f);

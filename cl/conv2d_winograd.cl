@@ -1,8 +1,8 @@
 /* conv2d_winograd.cl: 3x3 convolution without stride by Winograd's F(4x4,3x3) (Lavin and Gray, arXiv 1509.09308), maps in
  * [N,C/16,H,W,16], for CPUs. A tile is 4x4 outputs and the 6x6 inputs under them; Y = A'((G w G') * (B' x B))A, where * is
  * 36 products of matrices, [tiles, in] by [in, out].
- * V holds the transformed inputs (conv2d_winograd_input.cl) of a chunk of tiles in the order they are read in, for each DEPTH input blocks:
- * [36][groups of P tiles][DEPTH, fewer in the last][P][16]. Weights come packed as for
+ * V holds the transformed inputs (conv2d_winograd_input.cl) of a chunk of tiles in the order they are read in, for each
+ * DEPTH input blocks: [36][groups of P tiles][DEPTH, fewer in the last][P][16]. Weights come packed as for
  * conv2d_blocked.cl and are transformed where they are used, row by row of the 6x6: kept, they would take four times the
  * memory of w. */
 #include "common/prefetch.cl"
@@ -22,8 +22,6 @@
 #endif
 #define LANES  16
 #define TILES  (GROUPS * P)
-#define UNROLL __attribute__((opencl_unroll_hint))
-#define ONCE   __attribute__((opencl_unroll_hint(1)))      /* unrolled it takes long to compile */
 
 /* u[6][DEPTH * 16][16] = row i of G w G', input blocks from .. to. */
 #define TRANSFORM_WEIGHTS                                                                  \

@@ -3,10 +3,10 @@
 #ifndef DEPTH
 #define DEPTH 4           /* as in conv2d_winograd.cl */
 #endif
-#define LANES    16
-#define MOST     16       /* tiles of a group */
-#define UNROLL   __attribute__((opencl_unroll_hint))
-#define ONCE     __attribute__((opencl_unroll_hint(1)))      /* unrolled it takes long to compile */
+#define LANES 16
+#define MOST  16          /* tiles of a group */
+
+TRANSFORM_TILE(transform_inputs, 6, INPUT)
 
 /* One work-item transforms a group of `each` tiles of all input channels; `first` is the chunk's first tile, of all samples'
  * tiles. */
@@ -30,27 +30,7 @@ void conv2d_winograd_input(__global const float *x, ulong x_off, __global float 
         const int       from = ib / DEPTH * DEPTH, depth = min(DEPTH, in_blocks - from);
         __global float *to = v + v_off + ((size_t)chunk * in_blocks + from) * 36 * block +
                              (group * depth + ib - from) * each * LANES;
-        for (int p = 0; p < count; p++) {
-            const int is_whole = y0[p] >= 0 && y0[p] + 6 <= H && x0[p] >= 0 && x0[p] + 6 <= W;
-            __global const float *map = x + x_off + sample[p] + ib * plane;
-            float16 rows[6][6];
-            ONCE for (int i = 0; i < 6; i++) {
-                float16 d[6];
-                UNROLL for (int j = 0; j < 6; j++) {
-                    const int iy = y0[p] + i, ix = x0[p] + j;
-                    d[j] = is_whole || (iy >= 0 && iy < H && ix >= 0 && ix < W)
-                         ? vload16(0, map + ((long)iy * W + ix) * LANES) : (float16)(0.0f);
-                }
-                INPUT(rows[i], d)
-            }
-            ONCE for (int j = 0; j < 6; j++) {
-                float16 d[6], o[6];
-                UNROLL for (int i = 0; i < 6; i++)
-                    d[i] = rows[i][j];
-                INPUT(o, d)
-                UNROLL for (int i = 0; i < 6; i++)
-                    vstore16(o[i], p, to + (i * 6 + j) * depth * block);
-            }
-        }
+        for (int p = 0; p < count; p++)
+            transform_inputs(x + x_off + sample[p] + ib * plane, y0[p], x0[p], H, W, to + p * LANES, depth * block);
     }
 }

@@ -8,12 +8,11 @@
 #ifndef RUN
 #define RUN 16            /* tiles of a work-item */
 #endif
-#define LANES  16
-#define UNROLL __attribute__((opencl_unroll_hint))
+#define LANES 16
 #if SIDE == 6
-#define TRANSFORM INPUT
+TRANSFORM_TILE(transform, 6, INPUT)
 #else
-#define TRANSFORM OUTPUT_GRAD
+TRANSFORM_TILE(transform, 4, OUTPUT_GRAD)
 #endif
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -31,25 +30,6 @@ void conv2d_winograd_tiles(__global const float *x, ulong x_off, __global float 
                 vstore16((float16)(0.0f), 0, out + k * point);
             continue;
         }
-        __global const float *map = x + x_off + ((size_t)(t / tiles_each) * blocks + block) * plane;
-        const int is_whole = y0 >= 0 && y0 + SIDE <= H && x0 >= 0 && x0 + SIDE <= W;
-        float16   rows[SIDE][6];
-        for (int i = 0; i < SIDE; i++) {
-            float16 d[SIDE];
-            UNROLL for (int j = 0; j < SIDE; j++) {
-                const int iy = y0 + i, ix = x0 + j;
-                d[j] = is_whole || (iy >= 0 && iy < H && ix >= 0 && ix < W) ? vload16(0, map + ((long)iy * W + ix) * LANES)
-                                                                            : (float16)(0.0f);
-            }
-            TRANSFORM(rows[i], d)
-        }
-        for (int j = 0; j < 6; j++) {
-            float16 d[SIDE], o[6];
-            UNROLL for (int i = 0; i < SIDE; i++)
-                d[i] = rows[i][j];
-            TRANSFORM(o, d)
-            UNROLL for (int i = 0; i < 6; i++)
-                vstore16(o[i], 0, out + (i * 6 + j) * point);
-        }
+        transform(x + x_off + ((size_t)(t / tiles_each) * blocks + block) * plane, y0, x0, H, W, out, point);
     }
 }

@@ -163,7 +163,7 @@ int cli_bench_train(cli *c, const char *model, const char *scale, int repeat, in
     b.o.max_memory = (size_t)cli_int(c, "max-memory", 0);
     diffad_status st = train_describe(&b.o, &d);
     if (st == DIFFAD_OK && cli_has(c, "against"))
-        st = cli_against_open(&against, cli_text(c, "against", ""), &(cli_against_key){ NULL, model, scale, precision, 0, 0 });
+        st = cli_against_open(&against, cli_text(c, "against", ""), &(cli_against_key){ .model = model, .scale = scale, .precision = precision });
     if (st == DIFFAD_OK)
         st = measure_all(&b, &d, rows, &n);
     if (st != DIFFAD_OK) {

@@ -368,7 +368,8 @@ static int bench_model(cli *c, const char *model)
     if (cli_has(c, "train"))
         return cli_bench_train(c, b.model, b.scale, b.repeat, b.threads);
     if (cli_has(c, "against")) {
-        const cli_against_key key = { NULL, b.model, b.scale, cli_text(c, "precision", "f32"), b.how.batch, b.size };
+        const cli_against_key key = { .model = b.model, .scale = b.scale, .precision = cli_text(c, "precision", "f32"),
+                                      .batch = b.how.batch, .size = b.size };
         const diffad_status   found = cli_against_open(&b.against, cli_text(c, "against", ""), &key);
         if (found != DIFFAD_OK)
             return cli_fail(found);

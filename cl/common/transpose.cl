@@ -1,6 +1,6 @@
 /* transpose.cl: a 16 x 16 block of floats in 16 vectors, rows and columns exchanged in place. Each of the four rounds
  * zips the first half of the 256 values with the second: their index, row and column, turns left by one bit. The rounds
- * stay a loop: unrolled they take three times as long to compile. */
+ * stay a loop: unrolled they take long to compile. */
 #define DIFFAD_UNROLL __attribute__((opencl_unroll_hint))
 
 static void transpose16(float16 r[16])

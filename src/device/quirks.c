@@ -13,7 +13,6 @@ typedef struct quirk {
 static void plain_layout(diffad_caps *caps) { caps->block = 1; }
 static void no_fp16(diffad_caps *caps) { caps->has_fp16 = false; }
 
-
 /* Unless the user switched PoCL's cache off. */
 static void caches_programs(diffad_caps *caps)
 {

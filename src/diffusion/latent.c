@@ -91,6 +91,11 @@ static diffad_status build_noise(diffad_latent *l, diffad_road *r, diffad_tensor
     return finish(l, r);
 }
 
+static bool is_condition_noised(const diffad_latent *l)
+{
+    return l->desc.condition != DESC_CONDITION_NONE && l->desc.condition_noise >= 0;
+}
+
 static diffad_val decoded(diffad_latent *l, diffad_nn *nn, diffad_val z, double scale)
 {
     return diffad_decoder(nn, &l->desc, scale == 1 ? z : diffad_affine(nn->g, z, 1 / scale, 0));
@@ -153,7 +158,9 @@ static diffad_status build(diffad_latent *l, double scale)
     DIFFAD_TRY(build_encode(l, scale));
     if (l->unet)
         DIFFAD_TRY(build_denoise(l));
-    return d->start_time >= 0 ? build_noise(l, &l->noise_z, &l->c, &l->z) : DIFFAD_OK;
+    if (d->start_time >= 0)
+        DIFFAD_TRY(build_noise(l, &l->noise_z, &l->c, &l->z));
+    return is_condition_noised(l) ? build_noise(l, &l->noise_cond, &l->c, &l->cond) : DIFFAD_OK;
 }
 
 diffad_status diffad_latent_create(diffad_device *dev, const diffad_desc *d, double scale, diffad_params *autoencoder,
@@ -244,8 +251,8 @@ static diffad_status prepare_condition(diffad_latent *l, const float *cond_noise
     const int64_t count = diffad_latent_count(l);
     if (l->desc.condition == DESC_CONDITION_NONE)
         return DIFFAD_OK;
-    if (l->desc.condition_noise >= 0) {
-        if (!l->noise_cond.plan)
+    if (is_condition_noised(l)) {
+        if (!l->noise_cond.plan)      /* asked for since `l` was made */
             DIFFAD_TRY(build_noise(l, &l->noise_cond, &l->c, &l->cond));
         return run_noise(l, &l->noise_cond, l->desc.condition_noise, cond_noise);
     }

@@ -14,6 +14,13 @@ static diffad_status fwd_infer(const diffad_node *n, diffad_infer_out *out)
     return DIFFAD_OK;
 }
 
+static void add_sizes(diffad_launch *l, const norm_walk *s, const diffad_norm_attr *a)
+{
+    const int64_t sizes[] = { s->c, a->groups, s->units, s->chunks, s->per };
+    diffad_launch_ints(l, sizes, sizeof sizes);
+    diffad_launch_float(l, a->eps);
+}
+
 static diffad_status emit_stats(diffad_emit *e, const diffad_node *n, const norm_walk *s, int32_t part, int32_t coef)
 {
     const diffad_norm_attr *a = n->attr;
@@ -25,10 +32,7 @@ static diffad_status emit_stats(diffad_emit *e, const diffad_node *n, const norm
     diffad_emit_out(&l, e, 1);
     diffad_emit_out(&l, e, 2);
     diffad_launch_mem(&l, coef, 0, DIFFAD_WRITE);
-    const int64_t sizes[] = { s->c, a->groups, s->units, s->chunks, s->per };
-    for (int i = 0; i < 5; i++)
-        diffad_launch_int(&l, sizes[i]);
-    diffad_launch_float(&l, a->eps);
+    add_sizes(&l, s, a);
     return diffad_emit_launch(e, &l);
 }
 
@@ -44,10 +48,7 @@ static diffad_status emit_block(diffad_emit *e, const diffad_node *n, const norm
     for (int k = 0; k < 3; k++)
         diffad_emit_out(&l, e, k);
     diffad_launch_mem(&l, part, 0, DIFFAD_WRITE);
-    const int64_t sizes[] = { s->c, a->groups, s->units, s->chunks, s->per };
-    for (int i = 0; i < 5; i++)
-        diffad_launch_int(&l, sizes[i]);
-    diffad_launch_float(&l, a->eps);
+    add_sizes(&l, s, a);
     return diffad_emit_launch(e, &l);
 }
 
