@@ -1,5 +1,5 @@
 /* max_pool.cl: x [planes, H, W, VEC] -> y [planes, OH, OW, VEC], K x K windows every STRIDE pixels. A not-a-number
- * wins. */
+ * wins; backward it gets nothing, nor does its window. */
 #include "common/part.cl"
 #include "common/vec.cl"
 
@@ -56,5 +56,40 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void max_pool_bwd(__glo
             sum += select((vfloat)(0.0f), vload(oy * OW + ox, small), wins);
         }
     vstore(sum, i, dx + dx_off);
+}
+#endif
+
+#if HAS_PART(3)
+/* Windows that do not overlap: a work-item takes one with the pixels up to the next, or what the map's end leaves of them. */
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void max_pool_bwd_apart(__global const float *x, ulong x_off,
+                                                                                 __global const float *dy, ulong dy_off,
+                                                                                 __global float *dx, ulong dx_off, int H,
+                                                                                 int W, int OH, int OW, int cells)
+{
+    const int i = get_global_id(0), across = (W + STRIDE - 1) / STRIDE, down = (H + STRIDE - 1) / STRIDE;
+    if (i >= cells)
+        return;
+    const int    row = i / across, ox = i % across, oy = row % down;
+    const size_t plane = row / down, at = ((plane * H + oy * STRIDE) * W + ox * STRIDE) * VEC;
+    vfloat       g = 0.0f;
+    vint         first = -1;
+    if (oy < OH && ox < OW) {
+        vfloat best = vload(0, x + x_off + at);
+        vint   nan = best != best;
+        first = 0;
+        g = vload((plane * OH + oy) * OW + ox, dy + dy_off);
+        for (int k = 1; k < K * K; k++) {
+            const vfloat v = vload(k / K * W + k % K, x + x_off + at);
+            nan |= v != v;
+            first = select(first, (vint)(k), v > best);
+            best  = max(best, v);
+        }
+        first = select(first, (vint)(-1), nan);
+    }
+    for (int k = 0; k < STRIDE * STRIDE; k++) {
+        const int r = k / STRIDE, c = k % STRIDE;
+        if (oy * STRIDE + r < H && ox * STRIDE + c < W)
+            vstore(select((vfloat)(0.0f), g, first == (r < K && c < K ? r * K + c : -2)), r * W + c, dx + dx_off + at);
+    }
 }
 #endif

@@ -37,11 +37,14 @@ void rows_fwd(__global const float *x, ulong x_off, __global float *y, ulong y_o
     for (int i = lid; i < vectors; i += WG)
         most = max(most, vload(i, from));
     const float top = group_max(max_of_lanes(most), shared);
-    for (int i = lid; i < vectors; i += WG)
-        all += vexp(vload(i, from) - top);
+    for (int i = lid; i < vectors; i += WG) {
+        const vfloat e = vexp(vload(i, from) - top);
+        vstore(e, i, to);
+        all += e;
+    }
     const float sum = group_sum(sum_of_lanes(all), shared);
     for (int i = lid; i < vectors; i += WG)
-        vstore(vexp(vload(i, from) - top) / sum, i, to);
+        vstore(vload(i, to) / sum, i, to);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -72,10 +75,13 @@ void columns_fwd(__global const float *x, ulong x_off, __global float *y, ulong 
     vfloat top = vload(at, x + x_off), sum = 0.0f;
     for (int i = 1; i < L; i++)
         top = max(top, vload(at + (size_t)i * vectors, x + x_off));
+    for (int i = 0; i < L; i++) {
+        const vfloat e = vexp(vload(at + (size_t)i * vectors, x + x_off) - top);
+        vstore(e, at + (size_t)i * vectors, y + y_off);
+        sum += e;
+    }
     for (int i = 0; i < L; i++)
-        sum += vexp(vload(at + (size_t)i * vectors, x + x_off) - top);
-    for (int i = 0; i < L; i++)
-        vstore(vexp(vload(at + (size_t)i * vectors, x + x_off) - top) / sum, at + (size_t)i * vectors, y + y_off);
+        vstore(vload(at + (size_t)i * vectors, y + y_off) / sum, at + (size_t)i * vectors, y + y_off);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))

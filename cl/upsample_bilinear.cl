@@ -1,7 +1,12 @@
 /* upsample_bilinear.cl: x [planes, n, n', VEC] -> y [planes, m, m', VEC]. Output i of a side lies at source
- * (i a + b) / d within 0 .. n-1. `vn vm va vb vd` are the vertical axis, `hn ...` the horizontal one. */
+ * (i a + b) / d within 0 .. n-1. `vn vm va vb vd` are the vertical axis, `hn ...` the horizontal one. A
+ * work-item makes up to RUN pixels of a row; `runs` are all there are. */
 #include "common/part.cl"
 #include "common/vec.cl"
+#include "common/global.cl"
+#ifndef RUN
+#define RUN 1
+#endif
 
 /* d times the source position of output i. */
 static int place(int i, int a, int b, int d, int n) { return clamp(i * a + b, 0, (n - 1) * d); }
@@ -11,18 +16,22 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void upsample_bilinear_
                                                                                     ulong x_off, __global float *y,
                                                                                     ulong y_off, int vn, int vm, int va,
                                                                                     int vb, int vd, int hn, int hm,
-                                                                                    int ha, int hb, int hd, int pixels)
+                                                                                    int ha, int hb, int hd, int runs)
 {
-    const int i = get_global_id(0);
-    if (i >= pixels)
+    const int i = get_global_id(0), across = (hm + RUN - 1) / RUN;
+    if (i >= runs)
         return;
-    const int   row = i / hm, py = place(row % vm, va, vb, vd, vn), px = place(i % hm, ha, hb, hd, hn);
-    const int   y0 = py / vd, y1 = min(y0 + 1, vn - 1), x0 = px / hd, x1 = min(x0 + 1, hn - 1);
-    const float fy = (float)(py - y0 * vd) / (float)vd, fx = (float)(px - x0 * hd) / (float)hd;
-    __global const float *plane = x + x_off + (size_t)(row / vm) * vn * hn * VEC;
-    const vfloat top    = (1.0f - fx) * vload(y0 * hn + x0, plane) + fx * vload(y0 * hn + x1, plane);
-    const vfloat bottom = (1.0f - fx) * vload(y1 * hn + x0, plane) + fx * vload(y1 * hn + x1, plane);
-    vstore((1.0f - fy) * top + fy * bottom, i, y + y_off);
+    const int   row = i / across, from = i % across * RUN, py = place(row % vm, va, vb, vd, vn), y0 = py / vd;
+    const float fy = (float)(py - y0 * vd) / (float)vd;
+    __global const float *top = x + x_off + ((size_t)(row / vm) * vn + y0) * hn * VEC;
+    __global const float *bottom = top + (y0 + 1 < vn ? hn * VEC : 0);
+    for (int k = from; k < min(from + RUN, hm); k++) {
+        const int    px = place(k, ha, hb, hd, hn), x0 = px / hd, x1 = min(x0 + 1, hn - 1);
+        const float  fx = (float)(px - x0 * hd) / (float)hd;
+        const vfloat above = (1.0f - fx) * gload(x0, top) + fx * gload(x1, top);
+        const vfloat below = (1.0f - fx) * gload(x0, bottom) + fx * gload(x1, bottom);
+        gstore((1.0f - fy) * above + fy * below, (size_t)row * hm + k, y + y_off);
+    }
 }
 #endif
 
@@ -43,25 +52,25 @@ static float weight(int place_d, int s, int d) { return (float)max(0, d - (int)a
 /* dy is the large map, dx the small one. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void upsample_bilinear_bwd(
     __global const float *dy, ulong dy_off, __global float *dx, ulong dx_off, int vn, int vm, int va, int vb, int vd,
-    int hn, int hm, int ha, int hb, int hd, int pixels)
+    int hn, int hm, int ha, int hb, int hd, int runs)
 {
-    const int i = get_global_id(0);
-    if (i >= pixels)
+    const int i = get_global_id(0), across = (hn + RUN - 1) / RUN;
+    if (i >= runs)
         return;
-    const int row = i / hn, sy = row % vn, sx = i % hn;
-    const int y1 = last_near(sy, va, vb, vd, vn, vm), x0 = first_near(sx, ha, hb, hd),
-              x1 = last_near(sx, ha, hb, hd, hn, hm);
+    const int row = i / across, from = i % across * RUN, sy = row % vn;
+    const int y0 = first_near(sy, va, vb, vd), y1 = last_near(sy, va, vb, vd, vn, vm);
     __global const float *plane = dy + dy_off + (size_t)(row / vn) * vm * hm * VEC;
-    vfloat sum = 0.0f;
-    for (int y = first_near(sy, va, vb, vd); y <= y1; y++) {
-        const float wy   = weight(place(y, va, vb, vd, vn), sy, vd);
-        vfloat      line = 0.0f;
-        for (int x = x0; x <= x1; x++) {
-            const float wx = weight(place(x, ha, hb, hd, hn), sx, hd);
-            line += wx * vload(y * hm + x, plane);
+    for (int sx = from; sx < min(from + RUN, hn); sx++) {
+        const int x0 = first_near(sx, ha, hb, hd), x1 = last_near(sx, ha, hb, hd, hn, hm);
+        vfloat sum = 0.0f;
+        for (int y = y0; y <= y1; y++) {
+            const float wy   = weight(place(y, va, vb, vd, vn), sy, vd);
+            vfloat      line = 0.0f;
+            for (int x = x0; x <= x1; x++)
+                line += weight(place(x, ha, hb, hd, hn), sx, hd) * gload(y * hm + x, plane);
+            sum += wy * line;
         }
-        sum += wy * line;
+        gstore(sum / ((float)vd * (float)hd), (size_t)row * hn + sx, dx + dx_off);
     }
-    vstore(sum / ((float)vd * (float)hd), i, dx + dx_off);
 }
 #endif

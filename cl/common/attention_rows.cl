@@ -20,9 +20,11 @@
 #include "common/local.cl"
 #define ROWS (LV * VEC)
 #define DB   (D / VEC)
-#define DOTS (SUMS == 16 ? 8 : 3)                    /* rows of b dotted together with LV vectors */
-#define SUMMED (SUMS == 16 ? 8 : 4)                  /* rows of out and channel blocks accumulated together */
-#define CV   (SUMS == 16 && DB % 2 == 0 ? 2 : 1)
+#define DV   (SUMS == 16 ? LV : 1)                   /* vectors of lanes dotted together */
+#define DOTS (SUMS == 16 ? 8 : 6)                    /* with this many rows of b */
+#define NEAR (DB < 128 / VEC ? DB : 128 / VEC)       /* channel blocks whose lanes stay in the first cache */
+#define CV   (SUMS == 16 && DB % 2 == 0 ? 2 : 1)     /* channel blocks accumulated together */
+#define SUMMED (SUMS == 16 ? 8 : 6)                  /* with this many rows of out, and 4 where those would be too many */
 
 /* Rows t0 .. t0+ROWS-1; those beyond T are zero. */
 DIFFAD_LOCAL_FN void transpose(__global const float *a, int T, int t0, float scale, __local float *at)
@@ -36,48 +38,57 @@ DIFFAD_LOCAL_FN void transpose(__global const float *a, int T, int t0, float sca
         }
 }
 
-/* `many` (a constant) rows of b. */
-DIFFAD_LOCAL_FN void dots_of(const int many, __global const float *b, int T, __local const vfloat *at,
+/* `many` (a constant) rows of b and DV vectors of lanes, over channel blocks from .. to-1. */
+DIFFAD_LOCAL_FN void dots_of(const int many, __global const float *b, int T, int from, int to, __local const vfloat *at,
                              __local vfloat *s)
 {
-    vfloat acc[DOTS][LV];
+    vfloat acc[DOTS][DV];
 #pragma unroll
-    for (int r = 0; r < many; r++)
+    for (int r = 0; r < DOTS; r++)
 #pragma unroll
-        for (int v = 0; v < LV; v++)
-            acc[r][v] = 0.0f;
-    for (int cb = 0; cb < DB; cb++) {
+        for (int v = 0; v < DV; v++)
+            if (r < many)
+                acc[r][v] = from ? s[r * LV + v] : 0.0f;
+    for (int cb = from; cb < to; cb++) {
         __global const float  *row = b + (size_t)cb * T * VEC;
         __local const vfloat  *lane = at + cb * VEC * LV;
 #pragma unroll 4
         for (int i = 0; i < VEC; i++)
 #pragma unroll
-            for (int r = 0; r < many; r++)
+            for (int r = 0; r < DOTS; r++)
 #pragma unroll
-                for (int v = 0; v < LV; v++)
-                    acc[r][v] += lane[i * LV + v] * row[r * VEC + i];
+                for (int v = 0; v < DV; v++)
+                    if (r < many)
+                        acc[r][v] += lane[i * LV + v] * row[r * VEC + i];
     }
 #pragma unroll
-    for (int r = 0; r < many; r++)
+    for (int r = 0; r < DOTS; r++)
 #pragma unroll
-        for (int v = 0; v < LV; v++)
-            s[r * LV + v] = acc[r][v];
+        for (int v = 0; v < DV; v++)
+            if (r < many)
+                s[r * LV + v] = acc[r][v];
 }
 
 /* Rows j0 .. j0+count-1 of b. */
 DIFFAD_LOCAL_FN void dots(__global const float *b, int T, int j0, int count, __local const vfloat *at,
                           __local vfloat *s)
 {
-    int j = 0;
-    for (; j + DOTS <= count; j += DOTS)
-        dots_of(DOTS, b + (size_t)(j0 + j) * VEC, T, at, s + j * LV);
-    for (; j < count; j++)
-        dots_of(1, b + (size_t)(j0 + j) * VEC, T, at, s + j * LV);
+    for (int from = 0; from < DB; from += NEAR)
+        for (int v = 0; v < LV; v += DV) {
+            const int to = min(from + NEAR, DB);
+            int       j = 0;
+            for (; j + DOTS <= count; j += DOTS)
+                dots_of(DOTS, b + (size_t)(j0 + j) * VEC, T, from, to, at + v, s + j * LV + v);
+            for (; j + 4 <= count; j += 4)
+                dots_of(4, b + (size_t)(j0 + j) * VEC, T, from, to, at + v, s + j * LV + v);
+            for (; j < count; j++)
+                dots_of(1, b + (size_t)(j0 + j) * VEC, T, from, to, at + v, s + j * LV + v);
+        }
 }
 
-/* SUMMED rows of out, of which `many` exist, and CV channel blocks. */
-DIFFAD_LOCAL_FN void accumulate_rows(__global float *out, int T, int many, __global const float *m, int count,
-                                 __local const float *s, __local const float *factor, int is_first)
+/* `rows` (a constant) rows of out, of which `many` exist, and CV channel blocks. */
+DIFFAD_LOCAL_FN void accumulate_rows(const int rows, __global float *out, int T, int many, __global const float *m, int count,
+                                     __local const float *s, __local const float *factor, int is_first)
 {
     vfloat acc[SUMMED][CV];
 #pragma unroll
@@ -94,14 +105,15 @@ DIFFAD_LOCAL_FN void accumulate_rows(__global float *out, int T, int many, __glo
         for (int r = 0; r < SUMMED; r++)
 #pragma unroll
             for (int v = 0; v < CV; v++)
-                acc[r][v] += lane[v] * s[j * ROWS + r];
+                if (r < rows)
+                    acc[r][v] += lane[v] * s[j * ROWS + r];
     }
 #pragma unroll
     for (int r = 0; r < SUMMED; r++)
 #pragma unroll
         for (int v = 0; v < CV; v++) {
             const size_t at = (size_t)v * T + r;
-            if (r < many)
+            if (r < rows && r < many)
                 gstore(is_first ? acc[r][v] : acc[r][v] + gload(at, out) * (factor ? factor[r] : 1.0f), at, out);
         }
 }
@@ -109,8 +121,14 @@ DIFFAD_LOCAL_FN void accumulate_rows(__global float *out, int T, int many, __glo
 DIFFAD_LOCAL_FN void accumulate(__global float *out, int T, int t0, __global const float *m, int j0, int count,
                                 __local const float *s, __local const float *factor, int is_first)
 {
-    for (int cb = 0; cb < DB; cb += CV)
-        for (int r = 0; r < min(ROWS, T - t0); r += SUMMED)
-            accumulate_rows(out + ((size_t)cb * T + t0 + r) * VEC, T, T - t0 - r, m + ((size_t)cb * T + j0) * VEC, count,
-                        s + r, factor ? factor + r : 0, is_first);
+    const int most = min(ROWS, T - t0);
+    for (int cb = 0; cb < DB; cb += CV) {
+        __global const float *from = m + ((size_t)cb * T + j0) * VEC;
+        __global float       *to = out + ((size_t)cb * T + t0) * VEC;
+        int                   r = 0;
+        for (; r < min(most, ROWS - ROWS % (2 * SUMMED)); r += SUMMED)
+            accumulate_rows(SUMMED, to + r * VEC, T, most - r, from, count, s + r, factor ? factor + r : 0, is_first);
+        for (; r < most; r += 4)
+            accumulate_rows(4, to + r * VEC, T, most - r, from, count, s + r, factor ? factor + r : 0, is_first);
+    }
 }

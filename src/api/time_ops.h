@@ -21,13 +21,15 @@ typedef struct time_case {
     diffad_tensor        *bound[DIFFAD_MAX_IN];
     const plan_step      *step;      /* the op's own; reorders around it are others. NULL: not made in the way asked for */
     diffad_cost           cost;
+    double                us;        /* of the run before; 0: none yet */
 } time_case;
 
 /* Maps that fill a channel block lie in blocks where the device wants them so, as inside networks; a way that takes them plain
  * gets copies, which do not count. Must be closed even when it fails. Errors: UNSUPPORTED or USAGE (the way does not fit), MEMORY, DEVICE. */
 diffad_status time_case_open(diffad_device *dev, const diffad_op *op, const diffad_op_case *c, const char *way, time_case *t);
-/* One run on fresh inputs; *us: the op's own launches by the driver's clock, which needs DIFFAD_PROFILE=1 when the device was
- * opened. 0: the driver gives no times of these launches. The first run builds. */
+/* Runs on fresh inputs, one behind the other as launches are in a network: after a pause a CPU driver's threads start on one core. *us: the
+ * op's own launches of the last run by the driver's clock, which needs DIFFAD_PROFILE=1 when the device was opened. 0: the
+ * driver gives no times of these launches. The first run of all builds. */
 diffad_status time_case_run(time_case *t, double *us);
 void          time_case_close(time_case *t);
 /* Whether bench takes this case: those of real size, or all of an op that has none. */

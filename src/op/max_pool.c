@@ -29,32 +29,51 @@ static diffad_status bwd_infer(const diffad_node *n, diffad_infer_out *out)
     return diffad_infer_same(n, out);
 }
 
-/* x is the large map, y the small one; `each` is the one with a work-item per pixel. */
-static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_value *y, const diffad_value *each,
-                          const char *kernel, int part)
+/* x is the large map, y the small one; `l` has a work-item for each of `count` pixels or windows. */
+static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_value *y, diffad_launch *l, int64_t count)
 {
     const diffad_pool_attr *a = n->attr;
-    int64_t                 pixels;
-    diffad_launch           l = diffad_pixel_launch(each, e->in[0].block, "max_pool", kernel, part, &pixels);
-    diffad_launch_def(&l, "K", a->kernel);
-    diffad_launch_def(&l, "STRIDE", a->stride);
+    diffad_launch_def(l, "K", a->kernel);
+    diffad_launch_def(l, "STRIDE", a->stride);
     for (int i = 0; i < n->n_in; i++)
-        diffad_emit_in(&l, e, i);
-    diffad_emit_out(&l, e, 0);
-    diffad_launch_int(&l, diffad_side(n->in[0], 2));
-    diffad_launch_int(&l, diffad_side(n->in[0], 3));
-    diffad_launch_int(&l, diffad_side(y, 2));
-    diffad_launch_int(&l, diffad_side(y, 3));
-    diffad_launch_int(&l, pixels);
-    return diffad_emit_launch(e, &l);
+        diffad_emit_in(l, e, i);
+    diffad_emit_out(l, e, 0);
+    diffad_launch_int(l, diffad_side(n->in[0], 2));
+    diffad_launch_int(l, diffad_side(n->in[0], 3));
+    diffad_launch_int(l, diffad_side(y, 2));
+    diffad_launch_int(l, diffad_side(y, 3));
+    diffad_launch_int(l, count);
+    return diffad_emit_launch(e, l);
 }
 static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
 {
-    return emit(e, n, n->out[0], n->out[0], "max_pool_fwd", 1);
+    int64_t       pixels;
+    diffad_launch l = diffad_pixel_launch(n->out[0], e->in[0].block, "max_pool", "max_pool_fwd", 1, &pixels);
+    return emit(e, n, n->out[0], &l, pixels);
 }
-static diffad_status bwd_emit(diffad_emit *e, const diffad_node *n)
+static diffad_status gather_emit(diffad_emit *e, const diffad_node *n)
 {
-    return emit(e, n, n->in[1], n->in[0], "max_pool_bwd", 2);
+    int64_t       pixels;
+    diffad_launch l = diffad_pixel_launch(n->in[0], e->in[0].block, "max_pool", "max_pool_bwd", 2, &pixels);
+    return emit(e, n, n->in[1], &l, pixels);
+}
+
+static bool lie_apart(const diffad_node *n, const diffad_caps *caps)
+{
+    const diffad_pool_attr *a = n->attr;
+    (void)caps;
+    return a->kernel <= a->stride;
+}
+
+static diffad_status apart_emit(diffad_emit *e, const diffad_node *n)
+{
+    const diffad_pool_attr *a = n->attr;
+    int64_t                 pixels;
+    diffad_launch           l = diffad_pixel_launch(n->in[0], e->in[0].block, "max_pool", "max_pool_bwd_apart", 3, &pixels);
+    const int64_t           cells = diffad_map_planes(n->in[0], e->in[0].block) * diffad_ceil_div(diffad_side(n->in[0], 2), a->stride) *
+                          diffad_ceil_div(diffad_side(n->in[0], 3), a->stride);
+    diffad_launch_items(&l, cells, 1, 1);
+    return emit(e, n, n->in[1], &l, cells);
 }
 
 static diffad_cost cost(const diffad_node *n)
@@ -103,10 +122,11 @@ static const diffad_way fwd_ways[] = {
     { .name = "pixels", .layout = DIFFAD_LAYOUT_ANY, .emit = fwd_emit, .is_portable = true }
 };
 static const diffad_way bwd_ways[] = {
-    { .name = "gather", .layout = DIFFAD_LAYOUT_ANY, .emit = bwd_emit, .is_portable = true }
+    { .name = "windows", .layout = DIFFAD_LAYOUT_ANY, .fits = lie_apart, .emit = apart_emit, .is_portable = true },
+    { .name = "gather", .layout = DIFFAD_LAYOUT_ANY, .emit = gather_emit, .is_portable = true },
 };
 
-static const diffad_pool_attr k1 = { 1, 1, 0 }, k2 = { 2, 2, 0 }, k3 = { 3, 2, 0 };
+static const diffad_pool_attr k1 = { 1, 1, 0 }, k2 = { 2, 2, 0 }, k3 = { 3, 2, 0 }, k2_of_3 = { 2, 3, 0 };
 static const diffad_op_case fwd_cases[] = {
     { .name = "one", .in = { { 4, { 1, 1, 1, 1 } } }, .attr = &k1 },
     { .name = "odd", .in = { { 4, { 2, 19, 9, 7 } } }, .attr = &k2 },
@@ -117,6 +137,7 @@ static const diffad_op_case bwd_cases[] = {
     { .name = "one", .in = { { 4, { 1, 1, 1, 1 } }, { 4, { 1, 1, 1, 1 } } }, .attr = &k1 },
     { .name = "odd", .in = { { 4, { 2, 19, 9, 7 } }, { 4, { 2, 19, 4, 3 } } }, .attr = &k2 },
     { .name = "overlapping", .in = { { 4, { 2, 3, 9, 8 } }, { 4, { 2, 3, 4, 3 } } }, .attr = &k3 },
+    { .name = "gaps", .in = { { 4, { 2, 5, 10, 8 } }, { 4, { 2, 5, 3, 3 } } }, .attr = &k2_of_3 },
     { .name = "ties", .in = { { 4, { 2, 3, 8, 8 } }, { 4, { 2, 3, 4, 4 } } }, .range = { { 1, 1 } }, .attr = &k2 },
     { .name = "segmenter", .in = { { 4, { 1, 32, 256, 256 } }, { 4, { 1, 32, 128, 128 } } },
       .attr = &k2, .bench = true },

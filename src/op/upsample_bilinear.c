@@ -7,6 +7,7 @@
 #include <math.h>
 
 enum { MAX_SIDE = 16384 };      /* 2 n m stays an int */
+enum { RUN = 16 };              /* pixels of a row that a work-item makes on a CPU */
 
 typedef struct axis { int64_t n, m, a, b, d; } axis;
 
@@ -52,13 +53,17 @@ static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_val
     const int align = ((const diffad_bilinear_attr *)n->attr)->align_corners;
     const axis    v = axis_make(diffad_side(small, 2), diffad_side(large, 2), align);
     const axis    h = axis_make(diffad_side(small, 3), diffad_side(large, 3), align);
+    const int64_t run = e->caps->local_mem_is_cheap ? RUN : 1, across = diffad_ceil_div(diffad_side(n->out[0], 3), run);
     int64_t       pixels;
     diffad_launch l = diffad_pixel_launch(n->out[0], e->out[0].block, "upsample_bilinear", kernel, part, &pixels);
+    const int64_t runs = pixels / diffad_side(n->out[0], 3) * across;
+    diffad_launch_items(&l, runs, 1, 1);
+    diffad_launch_def(&l, "RUN", run);
     diffad_emit_in(&l, e, 0);
     diffad_emit_out(&l, e, 0);
     add_axis(&l, &v);
     add_axis(&l, &h);
-    diffad_launch_int(&l, pixels);
+    diffad_launch_int(&l, runs);
     return diffad_emit_launch(e, &l);
 }
 static diffad_status fwd_emit(diffad_emit *e, const diffad_node *n)
