@@ -205,8 +205,9 @@ static bool parse_long(cli *c, int argc, char **argv, int *i)
         return false;
     }
     if (o->kind != CLI_FLAG && !value) {
-        if (*i + 1 >= argc) {
-            cli_error("--%s needs a value: %s", o->name, o->argument);
+        if (*i + 1 >= argc || strncmp(argv[*i + 1], "--", 2) == 0) {
+            cli_error("--%s needs a value: %s%s", o->name, o->argument,
+                      *i + 1 < argc ? "; one that begins with \"--\" is given behind an \"=\"" : "");
             return false;
         }
         value = argv[++*i];

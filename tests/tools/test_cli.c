@@ -69,6 +69,15 @@ Test(cli, the_version_is_on_stdout)
     cr_expect_str_eq(r.out, "diffad " DIFFAD_VERSION "\n");
 }
 
+Test(cli, an_option_is_no_value_of_the_one_before)
+{
+    const tool_result r = tool_run("ops --device --json"), given = tool_run("ops --device=--json");
+
+    cr_expect_eq(r.code, 2, "%d: %s", r.code, r.out);
+    cr_expect(is_one_line(r.err) && strstr(r.err, "--device needs a value: WHICH"), "%s", r.err);
+    cr_expect_null(strstr(given.err, "needs a value"), "%s", given.err);
+}
+
 Test(cli, a_wrong_command_is_one_line_with_the_nearest_name)
 {
     const tool_result r = tool_run("trian x");
