@@ -149,7 +149,7 @@ const diffad_op diffad_op_max_pool = {
     DIFFAD_CASES(fwd_cases),
 };
 const diffad_op diffad_op_max_pool_grad = {
-    .name = "max_pool_grad", .n_in = 2, .n_out = 1, .attr_size = sizeof(diffad_pool_attr), .tol = 1e-6, .maps_in = 3,
+    .name = "max_pool_grad", .n_in = 2, .n_out = 1, .attr_size = sizeof(diffad_pool_attr), .attr_kinds = "iii", .tol = 1e-6, .maps_in = 3,
     .maps_out = 1, .infer = bwd_infer, DIFFAD_WAYS(bwd_ways), .no_grad = "second derivatives are not needed",
     .cost = cost, .ref = bwd_ref, DIFFAD_CASES(bwd_cases),
 };
