@@ -126,7 +126,7 @@ DIFFAD_LOCAL_FN void accumulate(__global float *out, int T, int t0, __global con
         __global const float *from = m + ((size_t)cb * T + j0) * VEC;
         __global float       *to = out + ((size_t)cb * T + t0) * VEC;
         int                   r = 0;
-        for (; r < min(most, ROWS - ROWS % (2 * SUMMED)); r += SUMMED)
+        for (; r < min(most, ROWS - ROWS % (2 * SUMMED)); r += SUMMED)      /* leaves whole fours */
             accumulate_rows(SUMMED, to + r * VEC, T, most - r, from, count, s + r, factor ? factor + r : 0, is_first);
         for (; r < most; r += 4)
             accumulate_rows(4, to + r * VEC, T, most - r, from, count, s + r, factor ? factor + r : 0, is_first);

@@ -68,11 +68,10 @@ static bool lie_apart(const diffad_node *n, const diffad_caps *caps)
 static diffad_status apart_emit(diffad_emit *e, const diffad_node *n)
 {
     const diffad_pool_attr *a = n->attr;
-    int64_t                 pixels;
-    diffad_launch           l = diffad_pixel_launch(n->in[0], e->in[0].block, "max_pool", "max_pool_bwd_apart", 3, &pixels);
-    const int64_t           cells = diffad_map_planes(n->in[0], e->in[0].block) * diffad_ceil_div(diffad_side(n->in[0], 2), a->stride) *
-                          diffad_ceil_div(diffad_side(n->in[0], 3), a->stride);
-    diffad_launch_items(&l, cells, 1, 1);
+    const int     block = e->in[0].block;
+    const int64_t down = diffad_ceil_div(diffad_side(n->in[0], 2), a->stride), across = diffad_ceil_div(diffad_side(n->in[0], 3), a->stride);
+    const int64_t cells = diffad_map_planes(n->in[0], block) * down * across;
+    diffad_launch l = diffad_map_launch(block, "max_pool", "max_pool_bwd_apart", 3, cells);
     return emit(e, n, n->in[1], &l, cells);
 }
 

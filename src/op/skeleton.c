@@ -19,14 +19,19 @@ int64_t diffad_map_planes(const diffad_value *map, int block)
     return diffad_side(map, 0) * diffad_ceil_div(diffad_side(map, 1), block);
 }
 
+diffad_launch diffad_map_launch(int block, const char *program, const char *kernel, int part, int64_t items)
+{
+    diffad_launch l = diffad_launch_make(program, kernel, items, DIFFAD_GROUP);
+    diffad_launch_def(&l, "PART", part);
+    diffad_launch_def(&l, "VEC", block);
+    return l;
+}
+
 diffad_launch diffad_pixel_launch(const diffad_value *map, int block, const char *program, const char *kernel, int part,
                                   int64_t *pixels)
 {
     *pixels = diffad_map_planes(map, block) * diffad_side(map, 2) * diffad_side(map, 3);
-    diffad_launch l = diffad_launch_make(program, kernel, *pixels, DIFFAD_GROUP);
-    diffad_launch_def(&l, "PART", part);
-    diffad_launch_def(&l, "VEC", block);
-    return l;
+    return diffad_map_launch(block, program, kernel, part, *pixels);
 }
 
 diffad_status diffad_expect_map(const diffad_node *n, int i)

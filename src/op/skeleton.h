@@ -12,7 +12,9 @@ diffad_launch diffad_pointwise_launch(const diffad_emit *e, const char *program,
 
 /* Channels of all samples, or blocks of channels: a map in either layout is [planes, H, W, block]. */
 int64_t diffad_map_planes(const diffad_value *map, int block);
-/* One work-item for a pixel of all lanes (VEC = block); the caller adds operands and sides, then *pixels as an int. */
+/* `items` work-items on a map's lanes (VEC = block). */
+diffad_launch diffad_map_launch(int block, const char *program, const char *kernel, int part, int64_t items);
+/* One of them for a pixel; the caller adds operands and sides, then *pixels as an int. */
 diffad_launch diffad_pixel_launch(const diffad_value *map, int block, const char *program, const char *kernel, int part,
                                   int64_t *pixels);
 /* What map ops' infer functions begin with: input i is f32 [N,C,H,W]. */

@@ -53,11 +53,10 @@ static diffad_status emit(diffad_emit *e, const diffad_node *n, const diffad_val
     const int align = ((const diffad_bilinear_attr *)n->attr)->align_corners;
     const axis    v = axis_make(diffad_side(small, 2), diffad_side(large, 2), align);
     const axis    h = axis_make(diffad_side(small, 3), diffad_side(large, 3), align);
+    const int     block = e->out[0].block;
     const int64_t run = e->caps->local_mem_is_cheap ? RUN : 1, across = diffad_ceil_div(diffad_side(n->out[0], 3), run);
-    int64_t       pixels;
-    diffad_launch l = diffad_pixel_launch(n->out[0], e->out[0].block, "upsample_bilinear", kernel, part, &pixels);
-    const int64_t runs = pixels / diffad_side(n->out[0], 3) * across;
-    diffad_launch_items(&l, runs, 1, 1);
+    const int64_t runs = diffad_map_planes(n->out[0], block) * diffad_side(n->out[0], 2) * across;
+    diffad_launch l = diffad_map_launch(block, "upsample_bilinear", kernel, part, runs);
     diffad_launch_def(&l, "RUN", run);
     diffad_emit_in(&l, e, 0);
     diffad_emit_out(&l, e, 0);
