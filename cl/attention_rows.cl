@@ -1,6 +1,7 @@
 /* attention_rows.cl: forward attention in the blocked layout, one work-item a tile of ROWS queries of one head. Keys
  * pass by in tiles; a running maximum keeps the exponentials in range; y holds the unnormalised sum until the end. */
 #include "common/attention_rows.cl"
+#include "common/queue.cl"
 
 /* s = exp(s - new maximum), and what the sums so far must be multiplied with. top and sum are those of the queries. */
 DIFFAD_LOCAL_FN void soften(__local vfloat *s, int count, __local vfloat *factor, vfloat *top, vfloat *sum)
@@ -25,34 +26,36 @@ DIFFAD_LOCAL_FN void soften(__local vfloat *s, int count, __local vfloat *factor
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void attention_rows(__global const float *qkv, ulong qkv_off, __global float *y, ulong y_off,
                     __global float *lse, ulong lse_off,
-                    int T, float scale)
+                    int T, float scale, QUEUE_ARGS)
 {
     __local vfloat at[D * LV], s[PASS * LV], factor[LV];
-    const int    t0 = (int)get_group_id(0) * ROWS;
-    const size_t head = get_group_id(2) * get_num_groups(1) + get_group_id(1);
-    __global const float *q = qkv + qkv_off + head * 3 * D * T, *k = q + (size_t)D * T, *v = k + (size_t)D * T;
-    __global float *out = y + y_off + head * D * T;
-    vfloat top[LV], sum[LV];
-    for (int l = 0; l < LV; l++) {
-        top[l] = -1e30f;
-        sum[l] = 0.0f;
-    }
-    transpose(q, T, t0, scale, (__local float *)at);
-    for (int j0 = 0; j0 < T; j0 += PASS) {
-        const int count = min(PASS, T - j0);
-        dots(k, T, j0, count, at, s);
-        soften(s, count, factor, top, sum);
-        accumulate(out, T, t0, v, j0, count, (__local const float *)s, (__local const float *)factor, j0 == 0);
-    }
-    for (int l = 0; l < LV; l++) {
-        factor[l] = 1.0f / sum[l];
-        s[l]      = top[l] + log(sum[l]);
-    }
-    for (int r = 0; r < min(ROWS, T - t0); r++) {
-        for (int cb = 0; cb < DB; cb++) {
-            const size_t i = (size_t)cb * T + t0 + r;
-            gstore(gload(i, out) * ((__local const float *)factor)[r], i, out);
+    EACH_PLACE {
+        const int    t0 = PLACE(0) * ROWS;
+        const size_t head = (size_t)place / places_x;
+        __global const float *q = qkv + qkv_off + head * 3 * D * T, *k = q + (size_t)D * T, *v = k + (size_t)D * T;
+        __global float *out = y + y_off + head * D * T;
+        vfloat top[LV], sum[LV];
+        for (int l = 0; l < LV; l++) {
+            top[l] = -1e30f;
+            sum[l] = 0.0f;
         }
-        lse[lse_off + head * T + t0 + r] = ((__local const float *)s)[r];
+        transpose(q, T, t0, scale, (__local float *)at);
+        for (int j0 = 0; j0 < T; j0 += PASS) {
+            const int count = min(PASS, T - j0);
+            dots(k, T, j0, count, at, s);
+            soften(s, count, factor, top, sum);
+            accumulate(out, T, t0, v, j0, count, (__local const float *)s, (__local const float *)factor, j0 == 0);
+        }
+        for (int l = 0; l < LV; l++) {
+            factor[l] = 1.0f / sum[l];
+            s[l]      = top[l] + log(sum[l]);
+        }
+        for (int r = 0; r < min(ROWS, T - t0); r++) {
+            for (int cb = 0; cb < DB; cb++) {
+                const size_t i = (size_t)cb * T + t0 + r;
+                gstore(gload(i, out) * ((__local const float *)factor)[r], i, out);
+            }
+            lse[lse_off + head * T + t0 + r] = ((__local const float *)s)[r];
+        }
     }
 }

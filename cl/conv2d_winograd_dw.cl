@@ -1,38 +1,41 @@
 /* conv2d_winograd_dw.cl: the gradient of a 3x3 weight by Winograd's F(4x4,3x3), for CPUs: dw = G'((A dy A') * (B' x B))G,
  * where * is 36 sums over tiles of products [out, in], from tiles as conv2d_winograd_tiles.cl makes them. */
 #include "common/conv2d_sums.cl"
+#include "common/queue.cl"
 #include "common/winograd.cl"
 
 /* x, dy [chunks][36][C/16 or O/16][each][16] (+)-> sum [36][O/16V][C/16][16][16V]. One work-item sums one of the 36 for 16V
  * outputs: over a chunk in registers, over chunks in memory. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_winograd_dw(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off, __global float *sum,
-                        ulong sum_off, int in_blocks, int each, int chunks, int is_first)
+                        ulong sum_off, int in_blocks, int each, int chunks, int is_first, QUEUE_ARGS)
 {
-    const int    ob = (int)get_global_id(0), outs = (int)get_global_size(0), point = (int)get_global_id(1);
-    const size_t row = (size_t)each * LANES;
-    for (int ib = 0; ib < in_blocks; ib++) {
-        __global float *to = sum + sum_off + (((size_t)point * outs + ob) * in_blocks + ib) * LANES * LANES * V;
-        for (int chunk = 0; chunk < chunks; chunk++)
-            for (int i0 = 0; i0 < LANES; i0 += J) {
-                __global const float *xr = x + x_off + (((size_t)chunk * 36 + point) * in_blocks + ib) * row + i0;
-                __global const float *yr = dy + dy_off + (((size_t)chunk * 36 + point) * outs + ob) * V * row;
-                float16 acc[V][J];
-                UNROLL for (int v = 0; v < V; v++)
-                    UNROLL for (int j = 0; j < J; j++)
-                        acc[v][j] = (float16)(0.0f);
-                __attribute__((opencl_unroll_hint(2))) for (int t = 0; t < each; t++, xr += LANES, yr += LANES) {
-                    float16 yv[V];
+    EACH_PLACE {
+        const int    ob = PLACE(0), outs = places_x, point = PLACE(1);
+        const size_t row = (size_t)each * LANES;
+        for (int ib = 0; ib < in_blocks; ib++) {
+            __global float *to = sum + sum_off + (((size_t)point * outs + ob) * in_blocks + ib) * LANES * LANES * V;
+            for (int chunk = 0; chunk < chunks; chunk++)
+                for (int i0 = 0; i0 < LANES; i0 += J) {
+                    __global const float *xr = x + x_off + (((size_t)chunk * 36 + point) * in_blocks + ib) * row + i0;
+                    __global const float *yr = dy + dy_off + (((size_t)chunk * 36 + point) * outs + ob) * V * row;
+                    float16 acc[V][J];
                     UNROLL for (int v = 0; v < V; v++)
-                        yv[v] = vload16(0, yr + v * row);
-                    UNROLL for (int j = 0; j < J; j++) {
-                        const float16 xv = (float16)(xr[j]);
+                        UNROLL for (int j = 0; j < J; j++)
+                            acc[v][j] = (float16)(0.0f);
+                    __attribute__((opencl_unroll_hint(2))) for (int t = 0; t < each; t++, xr += LANES, yr += LANES) {
+                        float16 yv[V];
                         UNROLL for (int v = 0; v < V; v++)
-                            acc[v][j] = yv[v] * xv + acc[v][j];
+                            yv[v] = vload16(0, yr + v * row);
+                        UNROLL for (int j = 0; j < J; j++) {
+                            const float16 xv = (float16)(xr[j]);
+                            UNROLL for (int v = 0; v < V; v++)
+                                acc[v][j] = yv[v] * xv + acc[v][j];
+                        }
                     }
+                    ADD_UP(to + i0 * LANES * V, is_first && chunk == 0)
                 }
-                ADD_UP(to + i0 * LANES * V, is_first && chunk == 0)
-            }
+        }
     }
 }
 

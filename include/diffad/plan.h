@@ -46,7 +46,7 @@ DIFFAD_API diffad_status diffad_plan_run(diffad_plan *p);
 DIFFAD_API diffad_tensor *diffad_plan_tensor(const diffad_plan *p, const char *name);
 
 /* Bytes of activations and work space after sharing (other plans may use the same); bytes of inputs, outputs and packed
- * parameters besides. */
+ * parameters besides, and of what launches share their work through. */
 DIFFAD_API size_t diffad_plan_bytes(const diffad_plan *p);
 DIFFAD_API size_t diffad_plan_fixed_bytes(const diffad_plan *p);
 DIFFAD_API int    diffad_plan_launches(const diffad_plan *p);

@@ -28,6 +28,20 @@ diffad_status plan_own_tensor(diffad_plan *p, const diffad_value *v, int32_t *me
     return DIFFAD_OK;
 }
 
+diffad_status plan_queue(diffad_plan *p, int32_t *mem)
+{
+    const diffad_shape shape = { .rank = 1, .side = { 2 } };
+    if (p->queue_mem < 0) {
+        if (!p->options.sizes_only)
+            DIFFAD_TRY(diffad_tensor_create(p->dev, DIFFAD_I32, &shape, &p->queue));
+        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, 8, 4, -1, &p->queue_mem));
+        p->mem[p->queue_mem].tensor = p->queue;
+        p->fixed_bytes += 8;
+    }
+    *mem = p->queue_mem;
+    return DIFFAD_OK;
+}
+
 diffad_status plan_place_leaf(diffad_plan *p, const diffad_value *v)
 {
     plan_value *pv = &p->value[v->id];

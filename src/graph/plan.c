@@ -307,6 +307,7 @@ diffad_status plan_make(diffad_device *dev, const diffad_graph *g, const diffad_
     if (!p)
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
     p->dev     = dev;
+    p->queue_mem = -1;
     p->graph   = g = p->remade.graph ? p->remade.graph : g;
     p->model   = model;
     p->options = *o;
@@ -355,6 +356,7 @@ void diffad_plan_destroy(diffad_plan *p)
             diffad_cl.ReleaseEvent(p->event[i]);
     for (int64_t i = 0; i < p->n_owned; i++)
         diffad_tensor_destroy(p->owned[i]);
+    diffad_tensor_destroy(p->queue);
     plan_release_packs(p);
     plan_release_blocks(p);
     recompute_release(&p->remade);

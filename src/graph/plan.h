@@ -83,6 +83,8 @@ struct diffad_plan {
     int64_t              n_owned, cap_owned;
     diffad_frozen       *frozen, *frozen_prologue;
     cl_event            *event;                /* of the last run, when the device profiles */
+    diffad_tensor       *queue;                /* of cl/common/queue.cl, for all launches: they run one after another */
+    int32_t              queue_mem;            /* -1: none asked for it */
     size_t               shared_bytes, fixed_bytes;
     bool                 has_run;
     bool                 is_checked;           /* DIFFAD_CHECK */
@@ -113,6 +115,7 @@ bool        plan_way_named(const diffad_node *n, const diffad_caps *caps, const 
 /* operand.c. A tensor of the plan's own for an input or output; the memory of an input or bound value, when it is first
  * seen; operands of a node, in the layout asked for. */
 diffad_status plan_own_tensor(diffad_plan *p, const diffad_value *v, int32_t *mem);
+diffad_status plan_queue(diffad_plan *p, int32_t *mem);
 diffad_status plan_place_leaf(diffad_plan *p, const diffad_value *v);
 diffad_status plan_operand_in(diffad_emit *e, const diffad_value *v, bool blocked, diffad_operand *out);
 diffad_status plan_operand_out(diffad_emit *e, const diffad_node *n, int k, bool blocked);

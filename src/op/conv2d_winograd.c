@@ -67,6 +67,7 @@ static diffad_status emit_input(diffad_emit *e, const walk *k, int64_t first, in
     const int64_t ints[] = { k->in_blocks, p->in_h, p->in_w, k->tiles_x, k->tiles_each, first * k->chunk, k->tiles,
                              k->groups, k->at_once, p->top, p->left };
     diffad_launch_ints(&l, ints, sizeof ints);
+    DIFFAD_TRY(diffad_emit_queue(e, &l));
     return diffad_emit_launch(e, &l);
 }
 
@@ -92,6 +93,7 @@ static diffad_status emit_products(diffad_emit *e, const walk *k, int64_t first,
                              first * k->chunk, k->tiles, k->groups, p->bias >= 0 };
     diffad_launch_ints(&l, ints, sizeof ints);
     conv2d_add_tail(&l, e, p, packed);
+    DIFFAD_TRY(diffad_emit_queue(e, &l));
     return diffad_emit_launch(e, &l);
 }
 

@@ -60,6 +60,7 @@ static diffad_status emit_tiles(diffad_emit *e, const walk *k, int operand, int6
     const int64_t ints[] = { is_x ? k->s.h : k->s.oh, is_x ? k->s.w : k->s.ow, k->tiles_x, k->tiles_each, first * k->each, k->tiles,
                              k->each, is_x ? k->s.at.top : 0, is_x ? k->s.at.left : 0 };
     diffad_launch_ints(&l, ints, sizeof ints);
+    DIFFAD_TRY(diffad_emit_queue(e, &l));
     return diffad_emit_launch(e, &l);
 }
 
@@ -80,6 +81,7 @@ static diffad_status emit_sums(diffad_emit *e, const walk *k, int64_t chunks, bo
     diffad_launch_mem(&l, sum, 0, is_first ? DIFFAD_WRITE : DIFFAD_READ_WRITE);
     const int64_t ints[] = { k->in_blocks, k->each, chunks, is_first };
     diffad_launch_ints(&l, ints, sizeof ints);
+    DIFFAD_TRY(diffad_emit_queue(e, &l));
     return diffad_emit_launch(e, &l);
 }
 

@@ -224,8 +224,28 @@ Test(state, a_parameter_that_the_graph_writes_is_packed_where_it_is_used)
 
     cr_expect_eq(packing(), 2, "before the write and after it");
     cr_expect_eq(packing(), 2);
-    cr_expect_eq(diffad_plan_fixed_bytes(k.p), 3 * 2 * 16 * 8 * 8 * sizeof(float), "input and outputs: packed forms do not outlive their use");
+    cr_expect_eq(diffad_plan_fixed_bytes(k.p), 3 * 2 * 16 * 8 * 8 * sizeof(float) + 2 * sizeof(int32_t),
+                 "input, outputs and the queue: packed forms do not outlive their use");
     packs_done();
+}
+
+Test(state, launches_that_share_places_by_a_queue_leave_it_empty)
+{
+    int32_t left[2] = { 1, 1 };
+    diffad_device *dev = dev_new();
+    diffad_graph  *g = graph_new();
+    const diffad_val x = map(g, "x", 40), w = diffad_input(g, "w", DIFFAD_F32, diffad_shape4(640, 40, 3, 3));
+    diffad_output(g, "y", diffad_conv2d(g, x, w, diffad_none(), &same_size));
+    diffad_plan *p = plan_new(dev, g, &(diffad_plan_options){ .ways = "conv2d=blocked" });
+    cr_assert(p->queue);
+    cr_expect_eq(launches_of(p, "conv2d_gather"), 1);
+
+    expect_like_reference(p, g, 5, 1e-5, "five runs");
+
+    cr_expect_eq(diffad_tensor_read(p->queue, left, sizeof left), DIFFAD_OK);
+    cr_expect(left[0] == 0 && left[1] == 0, "%d %d", left[0], left[1]);
+    plan_done(p, g);
+    dev_done(dev);
 }
 
 Test(state, packed_parameters_follow_what_was_written)
