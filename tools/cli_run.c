@@ -38,7 +38,7 @@ void cli_on_train(void *user, const diffad_train_progress *p)
 void cli_on_eval(void *user, int64_t done, int64_t total)
 {
     if (done <= 1)
-        cli_progress_begin(user, "evaluate", "image", 0, total);
+        cli_progress_begin(user, "evaluate", "image", done, total);      /* the first took no time that the clock saw */
     cli_progress(done, NULL);
 }
 

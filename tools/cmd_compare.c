@@ -43,7 +43,7 @@ static void on_progress(void *user, const char *what, int64_t done, int64_t tota
     job *b = user;
     if (!b->shown || strcmp(b->shown, what) != 0) {
         cli_progress_end();
-        cli_progress_begin(b->c, what, strcmp(what, "detections") == 0 ? "round" : "op", 0, total);
+        cli_progress_begin(b->c, what, strcmp(what, "detections") == 0 ? "round" : "op", done, total);
         b->shown = what;
     }
     cli_progress(done, NULL);
