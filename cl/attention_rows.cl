@@ -1,4 +1,4 @@
-/* attention_rows.cl: forward attention in the blocked layout, one work-item a tile of ROWS queries of one head. Keys
+/* attention_rows.cl: forward attention in the blocked layout, a place is a tile of ROWS queries of one head. Keys
  * pass by in tiles; a running maximum keeps the exponentials in range; y holds the unnormalised sum until the end. */
 #include "common/attention_rows.cl"
 #include "common/queue.cl"

@@ -1,4 +1,4 @@
-/* conv2d_blocked.cl: direct convolution, maps in [N,C/16,H,W,16], for CPUs. One work-item computes V x 16 output
+/* conv2d_blocked.cl: direct convolution, maps in [N,C/16,H,W,16], for CPUs. A place of the queue is V x 16 output
  * channels of a run of segments; a segment is P neighbouring outputs, held in V x P vectors. Weights are packed
  * [O/16V][I/16][taps y][taps x][16 in][16V out]: the part of `group` input blocks stays in the first-level cache for
  * the whole run. A segment is part of a row of outputs (stride 1); at the map's border its inputs are copied to private

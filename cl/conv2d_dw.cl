@@ -1,5 +1,5 @@
 /* conv2d_dw.cl: weight gradients for CPUs: sums over pixels in V x J vector accumulators, one pass over some rows at
- * a time and the passes added up in memory (two levels); chunks of passes belong to different work-items and are
+ * a time and the passes added up in memory (two levels); chunks of passes are places of their own and are
  * added in a fixed order by conv2d_dw_sum. */
 #include "common/conv2d_sums.cl"
 #include "common/queue.cl"

@@ -1,5 +1,5 @@
 /* conv2d_few_in.cl: convolution with fewer than 16 input channels (plain in, blocked out), for CPUs: inputs are not
- * padded to a vector. One work-item computes a run of segments; a segment is P neighbouring outputs of a row. */
+ * padded to a vector. A place of the queue is a run of segments; a segment is P neighbouring outputs of a row. */
 #include "common/queue.cl"
 #ifndef P
 #define P 8

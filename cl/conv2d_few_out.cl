@@ -1,5 +1,5 @@
 /* conv2d_few_out.cl: convolution with at most 4 output channels (blocked in, plain out), for CPUs: vectors run over
- * input channels and are summed at the end. One work-item computes a run of segments; a segment is P neighbouring
+ * input channels and are summed at the end. A place of the queue is a run of segments; a segment is P neighbouring
  * outputs of a row. */
 #include "common/queue.cl"
 #ifndef P

@@ -1,5 +1,5 @@
 /* conv2d_gather.cl: direct convolution where a tap's inputs do not lie side by side in a row (strides, narrow maps) or are
- * used by one tap alone (1x1), maps in [N,C/16,H,W,16], for CPUs. One work-item computes `each` lane blocks of 16V output
+ * used by one tap alone (1x1), maps in [N,C/16,H,W,16], for CPUs. A place of the queue is `each` lane blocks of 16V output
  * channels for up to GROUPS groups of P outputs in row-major order: the inputs of DEPTH pairs of input block and tap are
  * gathered, with the zeros around the map, and serve all lane blocks from the second-level cache. Weights are packed
  * [O/16V][I/16][taps][16 in][16V out]. */
@@ -20,7 +20,7 @@
 #define DEPTH 8
 #endif
 #ifndef EACH
-#define EACH 4           /* most lane blocks of a work-item */
+#define EACH 4           /* most lane blocks of a place */
 #endif
 #define LANES  16
 #define UNROLL __attribute__((opencl_unroll_hint))

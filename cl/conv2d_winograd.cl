@@ -47,7 +47,7 @@ __constant float G[6][3] = { { 0.25f, 0.0f, 0.0f }, { -1.0f / 6, -1.0f / 6, -1.0
                              { -1.0f / 6, 1.0f / 6, -1.0f / 6 }, { 1.0f / 24, 1.0f / 12, 1.0f / 6 },
                              { 1.0f / 24, -1.0f / 12, 1.0f / 6 }, { 0.0f, 0.0f, 1.0f } };
 
-/* One work-item computes 16 output channels of one chunk of tiles. */
+/* A place is 16 output channels of one chunk of tiles. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_winograd(__global const float *v, ulong v_off, __global const float *w, ulong w_off,
                      __global const float *b, ulong b_off, __global float *y, ulong y_off, int in_blocks,

@@ -4,7 +4,7 @@
 #include "common/queue.cl"
 #include "common/winograd.cl"
 
-/* x, dy [chunks][36][C/16 or O/16][each][16] (+)-> sum [36][O/16V][C/16][16][16V]. One work-item sums one of the 36 for 16V
+/* x, dy [chunks][36][C/16 or O/16][each][16] (+)-> sum [36][O/16V][C/16][16][16V]. A place is one of the 36 for 16V
  * outputs: over a chunk in registers, over chunks in memory. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_winograd_dw(__global const float *x, ulong x_off, __global const float *dy, ulong dy_off, __global float *sum,

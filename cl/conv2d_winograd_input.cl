@@ -9,7 +9,7 @@
 
 TRANSFORM_TILE(transform_inputs, 6, INPUT)
 
-/* One work-item transforms a group of `each` tiles of all input channels; `first` is the chunk's first tile, of all samples'
+/* A place is a group of `each` tiles of all input channels; `first` is the chunk's first tile, of all samples'
  * tiles. */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
 void conv2d_winograd_input(__global const float *x, ulong x_off, __global float *v, ulong v_off, int in_blocks, int H,

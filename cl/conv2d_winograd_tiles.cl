@@ -7,7 +7,7 @@
 #define SIDE 6
 #endif
 #ifndef RUN
-#define RUN 16            /* tiles of a work-item */
+#define RUN 16            /* tiles of a place */
 #endif
 #define LANES 16
 #if SIDE == 6

@@ -89,15 +89,15 @@ diffad_status diffad_emit_launch(diffad_emit *e, const diffad_launch *l)
     return plan_add_launch(e->plan, l);
 }
 
-diffad_status diffad_emit_queue(diffad_emit *e, diffad_launch *l)
+diffad_status diffad_emit_queued(diffad_emit *e, diffad_launch *l)
 {
-    const int64_t x = l->items[0], y = l->items[1], z = l->items[2], places[] = { x, y, z }, groups = 2 * (int64_t)e->caps->compute_units;
+    const int64_t units = e->caps->compute_units ? e->caps->compute_units : 1, places = l->items[0] * l->items[1] * l->items[2];
     int32_t       mem;
     DIFFAD_TRY(plan_queue(e->plan, &mem));
     diffad_launch_mem(l, mem, 0, DIFFAD_READ_WRITE);
-    diffad_launch_ints(l, places, sizeof places);
-    diffad_launch_items(l, x * y * z < groups ? x * y * z : groups > 0 ? groups : 1, 1, 1);
-    return DIFFAD_OK;
+    diffad_launch_ints(l, l->items, sizeof l->items);
+    diffad_launch_items(l, places < 2 * units ? places : 2 * units, 1, 1);
+    return diffad_emit_launch(e, l);
 }
 
 diffad_status diffad_emit_scratch(diffad_emit *e, int64_t count, int element, int32_t *mem)

@@ -48,9 +48,9 @@ void diffad_emit_in_written(diffad_launch *l, const diffad_emit *e, int i);
 void diffad_emit_out_updated(diffad_launch *l, const diffad_emit *e, int k);
 diffad_status diffad_emit_launch(diffad_emit *e, const diffad_launch *l);
 
-/* The last arguments of l, and the groups in place of its range of work-items, for a kernel that takes places of it from a queue
- * (cl/common/queue.cl). */
-diffad_status diffad_emit_queue(diffad_emit *e, diffad_launch *l);
+/* Emits l, whose kernel takes the places of its range from a queue (cl/common/queue.cl): adds the last arguments, and a few groups
+ * stand for the range. */
+diffad_status diffad_emit_queued(diffad_emit *e, diffad_launch *l);
 
 /* Work space for this node's launches; `element` bytes of one element. */
 diffad_status diffad_emit_scratch(diffad_emit *e, int64_t count, int element, int32_t *mem);

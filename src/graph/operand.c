@@ -9,35 +9,32 @@ static diffad_status place_without_tensor(diffad_plan *p, const diffad_value *v,
     return plan_new_mem(p, PLAN_MEM_FIXED, diffad_numel(v) * element, (int)element, v->id, mem);
 }
 
+/* Memory of the plan's own that no launch shares; *t, where it is more than a size, goes with the plan. */
+static diffad_status place_own(diffad_plan *p, diffad_dtype type, const diffad_shape *shape, int32_t value, diffad_tensor **t, int32_t *mem)
+{
+    const int element = (int)diffad_dtype_bytes(type);
+    if (!p->options.sizes_only)
+        DIFFAD_TRY(diffad_tensor_create(p->dev, type, shape, t));
+    DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, diffad_shape_count(shape) * element, element, value, mem));
+    p->mem[*mem].tensor = *t;
+    p->fixed_bytes += (size_t)p->mem[*mem].bytes;
+    return DIFFAD_OK;
+}
+
 diffad_status plan_own_tensor(diffad_plan *p, const diffad_value *v, int32_t *mem)
 {
-    if (p->options.sizes_only) {
-        DIFFAD_TRY(place_without_tensor(p, v, mem));
-        p->fixed_bytes += (size_t)p->mem[*mem].bytes;
-        return DIFFAD_OK;
-    }
     if (!diffad_grow(&p->owned, p->n_owned, &p->cap_owned, sizeof *p->owned))
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "plan: no host memory");
-    diffad_tensor *t = NULL;
-    DIFFAD_TRY(diffad_tensor_create(p->dev, v->type, &v->shape, &t));
+    p->owned[p->n_owned]       = NULL;
     p->owned_value[p->n_owned] = v->id;
-    p->owned[p->n_owned++]     = t;
-    p->fixed_bytes += t->bytes;
-    DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, (int64_t)t->bytes, (int)diffad_dtype_bytes(v->type), v->id, mem));
-    p->mem[*mem].tensor = t;
-    return DIFFAD_OK;
+    return place_own(p, v->type, &v->shape, v->id, &p->owned[p->n_owned++], mem);
 }
 
 diffad_status plan_queue(diffad_plan *p, int32_t *mem)
 {
-    const diffad_shape shape = { .rank = 1, .side = { 2 } };
-    if (p->queue_mem < 0) {
-        if (!p->options.sizes_only)
-            DIFFAD_TRY(diffad_tensor_create(p->dev, DIFFAD_I32, &shape, &p->queue));
-        DIFFAD_TRY(plan_new_mem(p, PLAN_MEM_FIXED, 8, 4, -1, &p->queue_mem));
-        p->mem[p->queue_mem].tensor = p->queue;
-        p->fixed_bytes += 8;
-    }
+    const diffad_shape shape = diffad_shape1(2);
+    if (p->queue_mem < 0)
+        DIFFAD_TRY(place_own(p, DIFFAD_I32, &shape, -1, &p->queue, &p->queue_mem));
     *mem = p->queue_mem;
     return DIFFAD_OK;
 }

@@ -113,7 +113,7 @@ void        plan_key(const diffad_plan *p, const diffad_node *n, char key[PLAN_K
 bool        plan_way_fits(const diffad_node *n, const diffad_caps *caps, const diffad_way *w);
 bool        plan_way_named(const diffad_node *n, const diffad_caps *caps, const char *text, size_t length, plan_choice *out);
 /* operand.c. A tensor of the plan's own for an input or output; the memory of an input or bound value, when it is first
- * seen; operands of a node, in the layout asked for. */
+ * seen; the queue's; operands of a node, in the layout asked for. */
 diffad_status plan_own_tensor(diffad_plan *p, const diffad_value *v, int32_t *mem);
 diffad_status plan_queue(diffad_plan *p, int32_t *mem);
 diffad_status plan_place_leaf(diffad_plan *p, const diffad_value *v);

@@ -186,8 +186,7 @@ static diffad_status rows_fwd(diffad_emit *e, const diffad_node *n)
     diffad_emit_out(&l, e, 1);
     diffad_launch_int(&l, s.t);
     diffad_launch_float(&l, ((const diffad_attention_attr *)n->attr)->scale);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    return diffad_emit_launch(e, &l);
+    return diffad_emit_queued(e, &l);
 }
 
 static diffad_status rows_bwd(diffad_emit *e, const diffad_node *n)
@@ -205,8 +204,7 @@ static diffad_status rows_bwd(diffad_emit *e, const diffad_node *n)
         diffad_emit_out_updated(&l, e, 0);
         diffad_launch_int(&l, s.t);
         diffad_launch_float(&l, ((const diffad_attention_attr *)n->attr)->scale);
-        DIFFAD_TRY(diffad_emit_queue(e, &l));
-        DIFFAD_TRY(diffad_emit_launch(e, &l));
+        DIFFAD_TRY(diffad_emit_queued(e, &l));
     }
     return DIFFAD_OK;
 }

@@ -183,8 +183,7 @@ static diffad_status emit_rows(diffad_emit *e, const conv2d_phase *p, const conv
     conv2d_add_geometry(&l, p);
     diffad_launch_ints(&l, (int64_t[]){ group, run, segments, p->bias >= 0 }, 4 * sizeof(int64_t));
     conv2d_add_tail(&l, e, p, packed);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    return diffad_emit_launch(e, &l);
+    return diffad_emit_queued(e, &l);
 }
 
 /* Groups of pixels of a work-group, where `others` work-groups share them: as many as it holds, so that weights are read seldom;
@@ -220,8 +219,7 @@ static diffad_status emit_gather(diffad_emit *e, const conv2d_phase *p, const co
     conv2d_add_geometry(&l, p);
     diffad_launch_ints(&l, (int64_t[]){ blocks, run, p->bias >= 0 }, 3 * sizeof(int64_t));
     conv2d_add_tail(&l, e, p, packed);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    return diffad_emit_launch(e, &l);
+    return diffad_emit_queued(e, &l);
 }
 
 static diffad_status emit_phase(diffad_emit *e, const diffad_node *n, conv2d_phase p)
@@ -305,7 +303,6 @@ diffad_status conv2d_blocked_dw_emit(diffad_emit *e, const diffad_node *n)
     const int64_t ints[] = { in_blocks, s.h, s.w, diffad_ceil_div(s.o, CONV2D_LANES), s.oh, s.ow, s.kh, s.kw,
                              s.at.stride, s.at.dilation, s.at.top, s.at.left, rows_each, run, passes };
     diffad_launch_ints(&l, ints, sizeof ints);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    DIFFAD_TRY(diffad_emit_launch(e, &l));
+    DIFFAD_TRY(diffad_emit_queued(e, &l));
     return direct ? DIFFAD_OK : conv2d_sum_partial(e, &s, &part);
 }

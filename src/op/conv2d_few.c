@@ -60,8 +60,7 @@ static diffad_status emit_few_in(diffad_emit *e, const diffad_node *n, const con
                              p->dilation, p->top, p->left, run, segments, p->bias >= 0 };
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         diffad_launch_int(&l, ints[i]);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    return diffad_emit_launch(e, &l);
+    return diffad_emit_queued(e, &l);
 }
 
 static diffad_status emit_few_out(diffad_emit *e, const diffad_node *n, const conv2d_phase *p)
@@ -81,8 +80,7 @@ static diffad_status emit_few_out(diffad_emit *e, const diffad_node *n, const co
                              p->left, run, segments, p->bias >= 0 };
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         diffad_launch_int(&l, ints[i]);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    return diffad_emit_launch(e, &l);
+    return diffad_emit_queued(e, &l);
 }
 
 diffad_status conv2d_few_in_emit(diffad_emit *e, const diffad_node *n)
@@ -145,8 +143,7 @@ static diffad_status emit_dw(diffad_emit *e, const conv2d_shape *s, const few_dw
                              s->kh, s->kw, s->at.stride, s->at.dilation, f->top, f->left, run, passes };
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         diffad_launch_int(&l, ints[i]);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    DIFFAD_TRY(diffad_emit_launch(e, &l));
+    DIFFAD_TRY(diffad_emit_queued(e, &l));
     return conv2d_sum_partial(e, s, &part);
 }
 

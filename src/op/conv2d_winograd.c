@@ -67,8 +67,7 @@ static diffad_status emit_input(diffad_emit *e, const walk *k, int64_t first, in
     const int64_t ints[] = { k->in_blocks, p->in_h, p->in_w, k->tiles_x, k->tiles_each, first * k->chunk, k->tiles,
                              k->groups, k->at_once, p->top, p->left };
     diffad_launch_ints(&l, ints, sizeof ints);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    return diffad_emit_launch(e, &l);
+    return diffad_emit_queued(e, &l);
 }
 
 static diffad_status emit_products(diffad_emit *e, const walk *k, int64_t first, int64_t chunks, int32_t v,
@@ -93,8 +92,7 @@ static diffad_status emit_products(diffad_emit *e, const walk *k, int64_t first,
                              first * k->chunk, k->tiles, k->groups, p->bias >= 0 };
     diffad_launch_ints(&l, ints, sizeof ints);
     conv2d_add_tail(&l, e, p, packed);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    return diffad_emit_launch(e, &l);
+    return diffad_emit_queued(e, &l);
 }
 
 diffad_status conv2d_winograd_emit(diffad_emit *e, const diffad_node *n)

@@ -60,8 +60,7 @@ static diffad_status emit_tiles(diffad_emit *e, const walk *k, int operand, int6
     const int64_t ints[] = { is_x ? k->s.h : k->s.oh, is_x ? k->s.w : k->s.ow, k->tiles_x, k->tiles_each, first * k->each, k->tiles,
                              k->each, is_x ? k->s.at.top : 0, is_x ? k->s.at.left : 0 };
     diffad_launch_ints(&l, ints, sizeof ints);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    return diffad_emit_launch(e, &l);
+    return diffad_emit_queued(e, &l);
 }
 
 static diffad_launch sums_launch(const walk *k, const char *kernel, int64_t second)
@@ -81,8 +80,7 @@ static diffad_status emit_sums(diffad_emit *e, const walk *k, int64_t chunks, bo
     diffad_launch_mem(&l, sum, 0, is_first ? DIFFAD_WRITE : DIFFAD_READ_WRITE);
     const int64_t ints[] = { k->in_blocks, k->each, chunks, is_first };
     diffad_launch_ints(&l, ints, sizeof ints);
-    DIFFAD_TRY(diffad_emit_queue(e, &l));
-    return diffad_emit_launch(e, &l);
+    return diffad_emit_queued(e, &l);
 }
 
 diffad_status conv2d_winograd_dw_emit(diffad_emit *e, const diffad_node *n)
