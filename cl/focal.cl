@@ -6,20 +6,20 @@
 #define SMOOTH 1e-5f
 #define KERNEL __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
 
-/* 1 where the mask is set, else 0 */
-static vfloat is_set(size_t i, __global const uchar *mask)
+/* true where the mask is set */
+static vint is_set(size_t i, __global const uchar *mask)
 {
 #if VEC == 1
-    return mask[i] ? 1.0f : 0.0f;
+    return mask[i] != 0;
 #else
-    return select((vfloat)(0.0f), (vfloat)(1.0f), DIFFAD_JOIN(convert_int, VEC)(vload(i, mask)) != 0);
+    return DIFFAD_JOIN(convert_int, VEC)(vload(i, mask)) != 0;
 #endif
 }
 
 /* t1 p1 + t0 p0 + smooth */
-static vfloat confidence(vfloat p0, vfloat p1, vfloat set)
+static vfloat confidence(vfloat p0, vfloat p1, vint set)
 {
-    const vfloat own = set * p1 + (1.0f - set) * p0, other = set * p0 + (1.0f - set) * p1;
+    const vfloat own = select(p0, p1, set), other = select(p1, p0, set);
     return own + SMOOTH * (1.0f - own + other);
 }
 
@@ -47,10 +47,11 @@ KERNEL focal_bwd(__global const float *p, ulong p_off, __global const uchar *mas
     if (i >= vectors)
         return;
     const size_t at  = i + i / plane * plane;      /* of p0; p1 lies a plane behind */
-    const vfloat set = is_set(i, mask + mask_off);
+    const vint   set = is_set(i, mask + mask_off);
     const vfloat q   = confidence(vload(at, p + p_off), vload(at + plane, p + p_off), set);
     const vfloat d   = scale * dy[dy_off] * (1.0f - q) * (2.0f * vlog(q) - (1.0f - q) / q);
-    vstore(d * (SMOOTH + (1.0f - 2.0f * SMOOTH) * (1.0f - set)), at, dx + dx_off);
-    vstore(d * (SMOOTH + (1.0f - 2.0f * SMOOTH) * set), at + plane, dx + dx_off);
+    const vfloat own = (1.0f - SMOOTH) * d, other = SMOOTH * d;
+    vstore(select(own, other, set), at, dx + dx_off);
+    vstore(select(other, own, set), at + plane, dx + dx_off);
 }
 #endif

@@ -1,14 +1,17 @@
 /* sets.cl: one launch for several sets of operands. SETS is 1, or the most that the kernel takes. The work-groups belong to
  * the sets in turn, to each as many as it needs; a set that is not there needs none.
  *
- *     #define TAKE(k) if (SET_BEGINS) { x = x##k + x##k##_off; vectors = n##k; SET_ENTER } SET_LEAVE(groups that set k needs)
+ *     #define TAKE(k) if (SET_BEGINS) { x = x##k + x##k##_off; vectors = n##k; SET_ENTER } SET_LEAVE(SET_GROUPS(n##k))
  *     SETS_12(TAKE)                        of the sets that begin at or before this work-group the last stays
- *     y[SET_ITEM] = ...                    number of the work-item among its set's */
+ *     SET_EACH (i, vectors) y[i] = ...     this work-item's, PER of them, neighbours beside each other */
 #ifndef SETS
 #define SETS 1
 #endif
 #ifndef WG
 #define WG 64
+#endif
+#ifndef PER
+#define PER 1
 #endif
 
 #define SET_VARIABLES     size_t begin_ = 0, next_ = 0;
@@ -16,7 +19,10 @@
 #define SET_ENTER         begin_ = next_;
 #define SET_LEAVE(groups) next_ += (groups);
 #define SET_GROUP         (get_group_id(0) - begin_)
-#define SET_ITEM          (SET_GROUP * WG + get_local_id(0))
+#define SET_GROUPS(count) (((count) + PER * WG - 1) / (PER * WG))
+#define SET_EACH(i, count)                                                                              \
+    for (size_t i = SET_GROUP * PER * WG + get_local_id(0), end_ = min((size_t)(count), (SET_GROUP + 1) * PER * WG); \
+         i < end_; i += WG)
 
 #if SETS == 1
 #define SETS_12(X) X(0)

@@ -1,5 +1,5 @@
 /* cast.c: float32 to and from half, bfloat16, 32-bit integers and bytes. Kernels: cl/cast.cl. */
-#include "op/ops.h"
+#include "op/skeleton.h"
 
 #include <math.h>
 
@@ -30,13 +30,13 @@ static int64_t kernel_type(diffad_dtype t)
 
 static diffad_status emit(diffad_emit *e, const diffad_node *n)
 {
-    const int64_t count = diffad_numel(n->out[0]);
-    diffad_launch l     = diffad_launch_make("cast", "cast", count, DIFFAD_GROUP);
+    int64_t       vectors;
+    diffad_launch l = diffad_pointwise_launch(e, "cast", "cast", 1, diffad_numel(n->out[0]), &vectors);
     diffad_launch_def(&l, "FROM", kernel_type(n->in[0]->type));
     diffad_launch_def(&l, "TO", kernel_type(n->out[0]->type));
     diffad_emit_in(&l, e, 0);
     diffad_emit_out(&l, e, 0);
-    diffad_launch_count(&l, count);
+    diffad_launch_count(&l, vectors);
     return diffad_emit_launch(e, &l);
 }
 
@@ -75,7 +75,8 @@ static const diffad_way ways[] = { { .name = "plain", .emit = emit, .is_portable
 
 static const cast_attr f32 = { DIFFAD_F32 }, f16 = { DIFFAD_F16 }, bf16 = { DIFFAD_BF16 }, i32 = { DIFFAD_I32 },
     u8 = { DIFFAD_U8 };
-#define ODD { 4, { 2, 3, 5, 7 } }
+#define ODD  { 4, { 2, 3, 5, 7 } }
+#define WIDE { 4, { 2, 3, 8, 8 } }
 static const diffad_op_case cases[] = {
     { .name = "one", .in = { { 0, { 0 } } }, .attr = &f16 },
     { .name = "odd_to_f16", .in = { ODD }, .attr = &f16 },
@@ -94,7 +95,22 @@ static const diffad_op_case cases[] = {
     { .name = "odd_from_i32", .in = { ODD }, .type = { DIFFAD_I32 }, .range = { { -2e9, 2e9 } }, .attr = &f32 },
     { .name = "odd_to_u8", .in = { ODD }, .range = { { -40, 300 } }, .attr = &u8 },
     { .name = "odd_from_u8", .in = { ODD }, .type = { DIFFAD_U8 }, .range = { { 0, 255 } }, .attr = &f32 },
+    { .name = "wide_to_f16", .in = { WIDE }, .range = { { -1e-4, 1e-4 } }, .attr = &f16 },
+    { .name = "wide_from_f16", .in = { WIDE }, .type = { DIFFAD_F16 }, .attr = &f32 },
+    { .name = "wide_to_bf16", .in = { WIDE }, .attr = &bf16 },
+    { .name = "wide_from_bf16", .in = { WIDE }, .type = { DIFFAD_BF16 }, .attr = &f32 },
+    { .name = "wide_to_i32", .in = { WIDE }, .range = { { -4e9, 4e9 } }, .attr = &i32 },
+    { .name = "wide_from_i32", .in = { WIDE }, .type = { DIFFAD_I32 }, .range = { { -2e9, 2e9 } }, .attr = &f32 },
+    { .name = "wide_to_u8", .in = { WIDE }, .range = { { -40, 300 } }, .attr = &u8 },
+    { .name = "wide_from_u8", .in = { WIDE }, .type = { DIFFAD_U8 }, .range = { { 0, 255 } }, .attr = &f32 },
+    { .name = "ties_to_u8", .in = { { 1, { 16 } } }, .range = { { 2.5, 2.5 } }, .attr = &u8 },
+    { .name = "fours_to_f16", .in = { { 1, { 4 } } }, .attr = &f16 },
     { .name = "unet", .in = { { 4, { 2, 256, 32, 32 } } }, .attr = &bf16, .bench = true },
+    { .name = "unet_f16", .in = { { 4, { 2, 256, 32, 32 } } }, .attr = &f16, .bench = true },
+    { .name = "unet_from_f16", .in = { { 4, { 2, 256, 32, 32 } } }, .type = { DIFFAD_F16 }, .attr = &f32, .bench = true },
+    { .name = "unet_from_bf16", .in = { { 4, { 2, 256, 32, 32 } } }, .type = { DIFFAD_BF16 }, .attr = &f32, .bench = true },
+    { .name = "pictures", .in = { { 4, { 8, 3, 256, 256 } } }, .type = { DIFFAD_U8 }, .attr = &f32, .bench = true },
+    { .name = "pictures_back", .in = { { 4, { 8, 3, 256, 256 } } }, .range = { { -40, 300 } }, .attr = &u8, .bench = true },
 };
 
 const diffad_op diffad_op_cast = {

@@ -43,6 +43,8 @@ static void add_set(diffad_launch *l, const diffad_emit *e, const diffad_node *n
 /* One launch for the sets whose vectors have `width`. */
 static diffad_status emit_width(diffad_emit *e, const diffad_node *n, const char *kernel, int part, int64_t width)
 {
+    const bool    is_cpu = e->caps->local_mem_is_cheap;      /* whose groups choose their set once for many vectors */
+    const int64_t group = is_cpu ? 1 : DIFFAD_GROUP, per_item = is_cpu ? 128 : 1;
     const int most = (n->op->n_in - FIRST) / n->op->set_size;
     int       set[DIFFAD_MAX_IN], sets = 0;
     int64_t   groups = 0;
@@ -51,14 +53,15 @@ static diffad_status emit_width(diffad_emit *e, const diffad_node *n, const char
         if (diffad_vector_width(e->caps, count) != width)
             continue;
         set[sets++] = k;
-        groups += diffad_ceil_div(count / width, DIFFAD_GROUP);
+        groups += diffad_ceil_div(count / width, group * per_item);
     }
     if (sets == 0)
         return DIFFAD_OK;
-    diffad_launch l = diffad_launch_make("optimiser", kernel, groups * DIFFAD_GROUP, DIFFAD_GROUP);
+    diffad_launch l = diffad_launch_make("optimiser", kernel, groups * group, group);
     diffad_launch_def(&l, "PART", part);
     diffad_launch_def(&l, "VEC", width);
     diffad_launch_def(&l, "SETS", sets == 1 ? 1 : most);
+    diffad_launch_def(&l, "PER", per_item);
     diffad_emit_in(&l, e, 0);
     diffad_emit_in(&l, e, 1);
     for (int k = 0; k < sets; k++)
