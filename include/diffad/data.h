@@ -118,6 +118,7 @@ typedef struct diffad_batch {
     float   *augmented;        /* the simulated anomaly (equal to image in half of the draws) */
     uint8_t *mask;
     int     *index;            /* [N] training image drawn */
+    bool    *turned;           /* [N] whether it was rotated */
 } diffad_batch;
 
 typedef struct diffad_loader diffad_loader;

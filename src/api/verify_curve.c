@@ -59,10 +59,15 @@ static diffad_status open_lists(curve *c)
     return DIFFAD_OK;
 }
 
-/* Names and shapes of all that the last step touches. */
+/* Names and shapes of all that the last step touches, and what is made beside it. */
 static diffad_status shape_lists(curve *c)
 {
-    diffad_graph *g;
+    static const diffad_plan_options sizes = { .sizes_only = true };
+    train_posteriors *p = NULL;
+    diffad_graph     *g;
+    if (c->job.stage == &train_stage_ldm)
+        DIFFAD_TRY(train_posteriors_create(&c->job, &sizes, &p));
+    train_posteriors_destroy(p);
     DIFFAD_TRY(diffad_graph_create(&g));
     c->job.stage->build(&c->job, c->job.stage->phase(&c->job, c->steps - 1), true, g);
     const diffad_status st = diffad_graph_status(g);
@@ -193,6 +198,7 @@ static diffad_status compare_end(curve *c)
 
 static void end(curve *c)
 {
+    train_posteriors_destroy(c->job.posteriors);
     for (int i = 0; i < 2 * TRAIN_PHASES; i++)
         diffad_release(c->job.ways[i / 2][i % 2]);
 }

@@ -75,7 +75,7 @@ static diffad_status fill_sample(worker *w, job *j, int i)
                  n = (size_t)i;
     return diffad_synth_sample(&w->loader->synth, w->space, j->first + i, j->batch.image + n * values,
                                o->anomalies ? j->batch.augmented + n * values : NULL,
-                               o->anomalies ? j->batch.mask + n * pixels : NULL, j->batch.index + i);
+                               o->anomalies ? j->batch.mask + n * pixels : NULL, j->batch.index + i, j->batch.turned + i);
 }
 
 static job *next_job(diffad_loader *l)
@@ -139,6 +139,7 @@ static void release_batch(job *j)
     diffad_release(j->batch.augmented);
     diffad_release(j->batch.mask);
     diffad_release(j->batch.index);
+    diffad_release(j->batch.turned);
     *j = (job){ 0 };
 }
 
@@ -153,7 +154,8 @@ static diffad_status reserve(const diffad_loader_options *o, job *j, int count)
     j->batch.augmented = o->anomalies ? diffad_alloc_array(n, values * sizeof(float)) : NULL;
     j->batch.mask = o->anomalies ? diffad_alloc_array(n, pixels) : NULL;
     j->batch.index = diffad_alloc_array(n, sizeof(int));
-    if (!j->batch.image || !j->batch.index || (o->anomalies && (!j->batch.augmented || !j->batch.mask))) {
+    j->batch.turned = diffad_alloc_array(n, sizeof(bool));
+    if (!j->batch.image || !j->batch.index || !j->batch.turned || (o->anomalies && (!j->batch.augmented || !j->batch.mask))) {
         release_batch(j);
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "no memory for a batch of %d pictures of %d x %d pixels", count,
                     o->width, o->height);

@@ -106,7 +106,7 @@ static diffad_status add_anomaly(const diffad_synth *y, diffad_synth_space *w, d
 }
 
 diffad_status diffad_synth_sample(const diffad_synth *y, diffad_synth_space *w, int64_t s, float *image,
-                                  float *augmented, uint8_t *mask, int *index)
+                                  float *augmented, uint8_t *mask, int *index, bool *turned)
 {
     const diffad_loader_options *o = &y->options;
     const uint64_t seed = o->seed + ((uint64_t)s >> 32) *
@@ -119,10 +119,11 @@ diffad_status diffad_synth_sample(const diffad_synth *y, diffad_synth_space *w, 
     const int drawn = (int)diffad_rng_below(&order, (uint32_t)diffad_pictures_count(y->train));
     const uint8_t *pixels = NULL;
     DIFFAD_TRY(diffad_pictures_get(y->train, drawn, w->own, &pixels));
-    const bool turn = diffad_rng_uniform(&synth) < 0.3f;
+    const bool turn = diffad_rng_uniform(&synth) < DIFFAD_SYNTH_ROTATED;
     const float degrees = diffad_rng_between(&synth, -90.0f, 90.0f);
-    const bool anomalous = diffad_rng_uniform(&synth) < 0.5f;
-    if (o->rotate && turn) {
+    const bool anomalous = diffad_rng_uniform(&synth) < DIFFAD_SYNTH_ANOMALOUS;
+    *turned = o->rotate && turn;
+    if (*turned) {
         diffad_rotate_u8(pixels, o->height, o->width, o->channels, (double)degrees, w->turned);
         pixels = w->turned;
     }

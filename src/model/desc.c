@@ -110,7 +110,7 @@ const diffad_field diffad_desc_fields[] = {
     { "train_sampler_steps", DIFFAD_FIELD_INT, D(train_sampler_steps), 1, 1000, NULL, NULL, "DDIM steps for the segmenter's training pictures; they divide diffusion.timesteps" },
     { "sampler_steps", DIFFAD_FIELD_INT, D(sampler_steps), 1, 1000, NULL, NULL, "DDIM steps at detection; they divide diffusion.timesteps" },
     { "cache_samples", DIFFAD_FIELD_INT, D(cache_samples), 0, 1000000, NULL, NULL, "samples with their reconstructions that the segmenter's training draws from, with flips; 0: new ones every step" },
-    { "cache_fresh", DIFFAD_FIELD_BOOL, D(cache_fresh), 0, 0, NULL, NULL, "false: those are made once and kept in memory; true: made again with the same random numbers whenever they are drawn, to the same bits" },
+    { "cache_fresh", DIFFAD_FIELD_BOOL, D(cache_fresh), 0, 0, NULL, NULL, "false: those, and the encoder's posteriors of the U-Net's pictures, are made once and kept in memory; true: made again with the same random numbers whenever they are drawn, to the same bits" },
     { "train", DIFFAD_FIELD_TABLE, D(train), 0, 0, NULL, train_fields, "recipes" },
     { 0 }
 };

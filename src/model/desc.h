@@ -64,7 +64,7 @@ typedef struct diffad_desc {
     int         train_sampler_steps;         /* DDIM steps that make the segmenter's training pictures */
     int         sampler_steps;               /* at detection */
     int         cache_samples;               /* how many different samples the segmenter's training draws from; 0: new ones every step */
-    bool        cache_fresh;                 /* those are made again whenever they are drawn, to the same bits; false: kept in memory */
+    bool        cache_fresh;                 /* those, and the U-Net's posteriors, are made again whenever they are drawn, to the same bits; false: kept in memory */
     struct {
         desc_stage vae, ldm, seg, draem;
         double     kl_weight, critic_weight, perceptual_weight;

@@ -112,6 +112,20 @@ static diffad_status add_pictures(train_job *j, const train_rates *r, train_hold
     return DIFFAD_OK;
 }
 
+/* What the latent stage's steps take, made by the frozen encoder: each training picture's once. */
+static diffad_status add_posteriors(train_job *j, const train_rates *r, train_holding *h, double *seconds)
+{
+    const double      samples = (double)j->recipe->steps * j->recipe->batch * j->recipe->accumulate;
+    const double      pictures = j->run->dataset ? diffad_dataset_train_count(j->run->dataset) : 0;
+    train_posteriors *p = NULL;
+    DIFFAD_TRY(train_posteriors_create(j, &sizes, &p));
+    train_hold(h, train_posteriors_plan(p));
+    *seconds += diffad_plan_seconds(train_posteriors_plan(p), r->flops, r->bytes) *
+                (samples * train_posteriors_per_sample(&j->run->desc) + fmin(samples, pictures));
+    train_posteriors_destroy(p);
+    return DIFFAD_OK;
+}
+
 static diffad_status estimate_stage(train_run *r, const train_stage *s, const train_rates *rate, diffad_train_estimate *out)
 {
     train_job j = { .run = r, .stage = s };
@@ -126,6 +140,8 @@ static diffad_status estimate_stage(train_run *r, const train_stage *s, const tr
     train_holding pictures = { 0, 0 };
     if (s == &train_stage_seg)
         DIFFAD_TRY(add_pictures(&j, rate, &pictures, &out->seconds));
+    if (s == &train_stage_ldm)
+        DIFFAD_TRY(add_posteriors(&j, rate, &pictures, &out->seconds));
     const int first = s->phase(&j, 0), last = s->phase(&j, steps - 1);
     for (int phase = first; phase <= last; phase++) {
         train_holding h = pictures;

@@ -43,11 +43,23 @@ static size_t frozen_bytes(const train_run *r, const train_stage *s)
 
 size_t train_kept_bytes(train_job *j, int64_t *parameters) { return state_bytes(j, parameters) + frozen_bytes(j->run, j->stage); }
 
-/* The plans that make the segmenter's pictures. */
+/* The plan that encodes the latent stage's pictures. */
+static diffad_status hold_posteriors(train_job *j, train_holding *h)
+{
+    train_posteriors *p = NULL;
+    DIFFAD_TRY(train_posteriors_create(j, &sizes, &p));
+    train_hold(h, train_posteriors_plan(p));
+    train_posteriors_destroy(p);
+    return DIFFAD_OK;
+}
+
+/* The plans that make what the steps take: the segmenter's pictures, the latent stage's posteriors. */
 static diffad_status hold_pictures(train_job *j, train_holding *h)
 {
     train_run     *r = j->run;
     diffad_latent *l = NULL;
+    if (j->stage == &train_stage_ldm && !j->encodes_inside)
+        return hold_posteriors(j, h);
     if (j->stage != &train_stage_seg)
         return DIFFAD_OK;
     DIFFAD_TRY(diffad_latent_create(r->dev, &r->desc, 1, r->autoencoder, r->unet, j->pictures, &sizes, &l));

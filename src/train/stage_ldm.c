@@ -14,13 +14,23 @@ static int one_phase(const train_job *j, int64_t step)
 
 static diffad_val table(diffad_graph *g, const char *name, int timesteps) { return diffad_input(g, name, DIFFAD_F32, diffad_shape1(timesteps)); }
 
-/* Posterior of a picture by the frozen encoder: a sample times the scale, or the mean. */
-static diffad_val latent_of(train_job *j, diffad_graph *g, diffad_val x, diffad_val keys, bool sample)
+/* What the frozen encoder makes of the pictures `name`: in the step, or an input that was made beside it. */
+static diffad_val moments_of(train_job *j, diffad_graph *g, const char *name, const char *moments)
 {
     const diffad_desc *d = &j->run->desc;
-    diffad_nn  nn = nn_make(g, j->run->autoencoder, false);
+    const int64_t      n = j->recipe->batch;
+    if (!j->encodes_inside)
+        return diffad_input(g, moments, DIFFAD_F32, train_posterior_shape(d, n));
+    diffad_nn nn = nn_make(g, j->run->autoencoder, false);
+    return diffad_encoder(&nn, d, diffad_input(g, name, DIFFAD_F32, diffad_shape4(n, d->image_channels, d->image_size.v[0], d->image_size.v[1])));
+}
+
+/* Of a posterior: a sample times the scale, or the mean. */
+static diffad_val latent_of(train_job *j, diffad_graph *g, diffad_val moments, diffad_val keys, bool sample)
+{
+    const diffad_desc *d = &j->run->desc;
     diffad_val mean, logvar;
-    diffad_moments(g, diffad_encoder(&nn, d, x), &mean, &logvar);
+    diffad_moments(g, moments, &mean, &logvar);
     if (!sample)      /* the published code leaves the condition unscaled; normalised latents scale both alike */
         return diffad_stop_gradient(g, d->scale_from == DESC_SCALE_STD ? diffad_affine(g, mean, j->run->latent_scale, 0) : mean);
     const diffad_val eps = train_noise(j, g, "eps_z", keys, *diffad_val_shape(g, mean), DIFFAD_RNG_POSTERIOR);
@@ -33,15 +43,14 @@ static void build(train_job *j, int phase, bool is_last, diffad_graph *g)
     const int          n = j->recipe->batch;
     (void)phase;
     diffad_nn nn = nn_make(g, j->run->unet, true);
-    const diffad_shape picture = diffad_shape4(n, d->image_channels, d->image_size.v[0], d->image_size.v[1]);
-    const diffad_val x = diffad_input(g, "x", DIFFAD_F32, picture), keys = train_keys(j, g);
+    const diffad_val x = moments_of(j, g, "x", "moments"), keys = train_keys(j, g);
     const diffad_val t = diffad_input(g, "t", DIFFAD_I32, diffad_shape1(n));
     const diffad_val a = table(g, "a", d->diffusion.timesteps), b = table(g, "b", d->diffusion.timesteps);
     const diffad_val z = latent_of(j, g, x, keys, true);
     const diffad_val eps = train_noise(j, g, "eps", keys, *diffad_val_shape(g, z), DIFFAD_RNG_NOISE);
     diffad_val in = diffad_q_sample(g, z, eps, t, a, b);
     if (d->condition != DESC_CONDITION_NONE) {
-        diffad_val c = latent_of(j, g, diffad_input(g, "augmented", DIFFAD_F32, picture), keys, false);
+        diffad_val c = latent_of(j, g, moments_of(j, g, "augmented", "augmented_moments"), keys, false);
         if (d->condition == DESC_CONDITION_NOISY)
             c = diffad_q_sample(g, c, train_noise(j, g, "eps_c", keys, *diffad_val_shape(g, c), DIFFAD_RNG_COND_NOISE),
                                 diffad_input(g, "tc", DIFFAD_I32, diffad_shape1(n)), a, b);
@@ -89,12 +98,8 @@ static diffad_status feed(train_job *j, diffad_plan *plan, int64_t step, int64_t
 {
     const diffad_batch *b;
     const int           n = j->recipe->batch;
-    diffad_tensor      *x = diffad_plan_tensor(plan, "x"), *augmented = diffad_plan_tensor(plan, "augmented");
-    const size_t        bytes = (size_t)diffad_shape_count(diffad_tensor_shape(x)) * sizeof(float);
     DIFFAD_TRY(diffad_loader_get(j->loader, batch * n, n, &b));
-    DIFFAD_TRY(diffad_tensor_write(x, b->image, bytes));
-    if (augmented)
-        DIFFAD_TRY(diffad_tensor_write(augmented, b->augmented, bytes));
+    DIFFAD_TRY(train_posteriors_write(j, b, plan));
     DIFFAD_TRY(write_times(j, plan, "t", DIFFAD_RNG_TIME, step, batch * n));
     DIFFAD_TRY(write_times(j, plan, "tc", DIFFAD_RNG_COND_TIME, step, batch * n));
     return train_write_keys(plan, "keys", train_seed(j), (uint32_t)step, batch * n, n);

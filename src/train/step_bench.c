@@ -101,7 +101,7 @@ diffad_status train_bench_open(diffad_device *dev, const diffad_train_options *o
         DIFFAD_FAIL(DIFFAD_ERR_MEMORY, "bench: no host memory");
     b->run = (train_run){ .dev = dev, .options = *o, .latent_scale = 1 };
     diffad_status st = train_describe(o, &b->run.desc);
-    b->job = (train_job){ .run = &b->run, .stage = stage };
+    b->job = (train_job){ .run = &b->run, .stage = stage, .encodes_inside = true };      /* what a training spares depends on its pictures */
     if (st == DIFFAD_OK)
         st = run_open_params(&b->run);
     if (st == DIFFAD_OK)

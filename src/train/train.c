@@ -116,6 +116,7 @@ const desc_stage *train_recipe(const diffad_desc *d, const train_stage *s)
 static void close_job(train_job *j)
 {
     diffad_loader_destroy(j->loader);
+    train_posteriors_destroy(j->posteriors);
     diffad_latent_destroy(j->latent);
     diffad_release(j->pool);
     diffad_release(j->pool_mask);

@@ -37,6 +37,8 @@ typedef struct train_tape {
     diffad_status (*read)(void *user, const char *name, int64_t batch, diffad_tensor *to);
 } train_tape;
 
+typedef struct train_posteriors train_posteriors;
+
 /* A stage being trained. */
 typedef struct train_job {
     train_run         *run;
@@ -48,6 +50,8 @@ typedef struct train_job {
     size_t             room[TRAIN_PHASES][2];    /* most bytes of each phase's plans (adding, completing a step); 0: no limit */
     diffad_loader     *loader;
     const train_tape  *tape;              /* NULL: loader and random numbers */
+    bool               encodes_inside;    /* ldm: a step encodes its pictures, as published, to the same results but for rounding */
+    train_posteriors  *posteriors;        /* ldm, else: of its pictures, made beside the steps; NULL before the first */
     diffad_latent     *latent;            /* seg: makes the pictures */
     float             *pool;              /* seg: kept samples [cache_samples][channels][H][W]; NULL: made when drawn */
     uint8_t           *pool_mask;
@@ -148,6 +152,20 @@ unsigned          train_keeps(const train_job *j);
 diffad_status     train_open_networks(train_job *j, unsigned with);
 /* Pictures that the frozen networks make at a time for the segmenter, at most TRAIN_PICTURES. No bit depends on it. */
 int               train_picture_batch(const desc_stage *recipe);
+
+/* ---- posteriors.c: moments of the frozen encoder, made beside the steps ---- */
+
+/* Moments of n pictures: mean and log of the variance, [n,2c,h,w]. */
+diffad_shape  train_posterior_shape(const diffad_desc *d, int64_t n);
+/* options: of the plan; NULL: defaults. With sizes_only there is only the plan. */
+diffad_status train_posteriors_create(const train_job *j, const diffad_plan_options *options, train_posteriors **out);
+void          train_posteriors_destroy(train_posteriors *p);
+/* That of one picture. */
+const diffad_plan *train_posteriors_plan(const train_posteriors *p);
+/* Pictures that are encoded for a sample, on average, once the training pictures' posteriors are known. */
+double        train_posteriors_per_sample(const diffad_desc *d);
+/* The batch's, made or known, into the inputs `moments` and (where there is one) `augmented_moments`. */
+diffad_status train_posteriors_write(train_job *j, const diffad_batch *b, diffad_plan *plan);
 
 /* ---- estimate.c ---- */
 

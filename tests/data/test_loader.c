@@ -31,7 +31,7 @@ static diffad_loader_options small_options(void)
     return o;
 }
 
-typedef struct sample { float image[MAX_VALUES], augmented[MAX_VALUES]; uint8_t mask[PIXELS]; int index; } sample;
+typedef struct sample { float image[MAX_VALUES], augmented[MAX_VALUES]; uint8_t mask[PIXELS]; int index; bool turned; } sample;
 
 static void copy_sample(const diffad_batch *b, const diffad_loader_options *o, int i, sample *to)
 {
@@ -42,7 +42,8 @@ static void copy_sample(const diffad_batch *b, const diffad_loader_options *o, i
         memcpy(to->augmented, b->augmented + (size_t)i * values, values * sizeof(float));
         memcpy(to->mask, b->mask + i * PIXELS, PIXELS);
     }
-    to->index = b->index[i];
+    to->index  = b->index[i];
+    to->turned = b->turned[i];
 }
 
 /* Samples 0..count-1, asked for in batches of `step`. */
@@ -166,7 +167,8 @@ Test(loader, three_in_ten_pictures_are_turned_and_the_others_are_the_files)
     for (int i = 0; i < COUNT; i++) {
         float picture[MAX_VALUES];
         MUST(diffad_picture_load(diffad_dataset_train(d, all[i].index)->path, &o, picture));
-        turned += memcmp(picture, all[i].image, sizeof picture) != 0;
+        turned += all[i].turned;
+        cr_expect_eq(all[i].turned, memcmp(picture, all[i].image, sizeof picture) != 0, "sample %d", i);
     }
     cr_expect(turned > 35 && turned < 85, "%d of %d", turned, COUNT);
     free(all);
@@ -177,6 +179,7 @@ Test(loader, three_in_ten_pictures_are_turned_and_the_others_are_the_files)
         float picture[MAX_VALUES];
         MUST(diffad_picture_load(diffad_dataset_train(d, all[i].index)->path, &o, picture));
         cr_assert_arr_eq(picture, all[i].image, sizeof picture);
+        cr_expect_not(all[i].turned);
     }
     free(all);
     diffad_dataset_close(d);
