@@ -1,9 +1,10 @@
 /* attention_rows.cl: forward attention in the blocked layout, a place is a tile of ROWS queries of one head. Keys
- * pass by in tiles; a running maximum keeps the exponentials in range; y holds the unnormalised sum until the end. */
+ * pass by in tiles; a running maximum keeps the exponentials in range; y holds the unnormalised sum until the end.
+ * Exponentials are powers of two: scale and scores hold the factor log2(e), the maxima too; lse does not. */
 #include "common/attention_rows.cl"
 #include "common/queue.cl"
 
-/* s = exp(s - new maximum), and what the sums so far must be multiplied with. top and sum are those of the queries. */
+/* s = 2^(s - new maximum), and what the sums so far must be multiplied with. top and sum are those of the queries. */
 DIFFAD_LOCAL_FN void soften(__local vfloat *s, int count, __local vfloat *factor, vfloat *top, vfloat *sum)
 {
 #pragma unroll
@@ -11,13 +12,12 @@ DIFFAD_LOCAL_FN void soften(__local vfloat *s, int count, __local vfloat *factor
         vfloat now = top[v], add = 0.0f;
         for (int j = 0; j < count; j++)
             now = max(now, s[j * LV + v]);
-#pragma unroll 2
         for (int j = 0; j < count; j++) {
-            const vfloat p = vexp(s[j * LV + v] - now);
+            const vfloat p = vexp2(s[j * LV + v] - now);
             s[j * LV + v] = p;
             add += p;
         }
-        factor[v] = vexp(top[v] - now);
+        factor[v] = vexp2(top[v] - now);
         sum[v]    = sum[v] * factor[v] + add;
         top[v]    = now;
     }
@@ -48,7 +48,7 @@ void attention_rows(__global const float *qkv, ulong qkv_off, __global float *y,
         }
         for (int l = 0; l < LV; l++) {
             factor[l] = 1.0f / sum[l];
-            s[l]      = top[l] + log(sum[l]);
+            s[l]      = top[l] * LN2 + log(sum[l]);
         }
         for (int r = 0; r < min(ROWS, T - t0); r++) {
             for (int cb = 0; cb < DB; cb++) {

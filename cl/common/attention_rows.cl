@@ -19,6 +19,8 @@
 #include "common/global.cl"
 #include "common/local.cl"
 #define ROWS (LV * VEC)
+#define LN2   0.693147181f
+#define LOG2E 1.44269504f
 #define DB   (D / VEC)
 #define DV   (SUMS == 16 ? LV : 1)                   /* vectors of lanes dotted together */
 #define DOTS (SUMS == 16 ? 8 : 6)                    /* with this many rows of b */
@@ -96,6 +98,7 @@ DIFFAD_LOCAL_FN void accumulate_rows(const int rows, __global float *out, int T,
 #pragma unroll
         for (int v = 0; v < CV; v++)
             acc[r][v] = 0.0f;
+#pragma unroll 2
     for (int j = 0; j < count; j++) {
         vfloat lane[CV];
 #pragma unroll

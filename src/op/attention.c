@@ -141,6 +141,8 @@ static diffad_status f16_fwd(diffad_emit *e, const diffad_node *n) { return matr
 
 /* ---- rows ---- */
 
+#define LOG2E 1.44269504088896340736      /* their exponentials are powers of two */
+
 static int64_t rows_local(const sizes *s, int64_t rows, int tiles)
 {
     return (tiles * (s->d + PASS) * rows + 2 * rows) * 4;
@@ -185,14 +187,15 @@ static diffad_status rows_fwd(diffad_emit *e, const diffad_node *n)
     diffad_emit_out_updated(&l, e, 0);
     diffad_emit_out(&l, e, 1);
     diffad_launch_int(&l, s.t);
-    diffad_launch_float(&l, ((const diffad_attention_attr *)n->attr)->scale);
+    diffad_launch_float(&l, ((const diffad_attention_attr *)n->attr)->scale * LOG2E);
     return diffad_emit_queued(e, &l);
 }
 
 static diffad_status rows_bwd(diffad_emit *e, const diffad_node *n)
 {
-    const sizes s = sizes_of(n);
-    int32_t     delta;
+    const sizes  s = sizes_of(n);
+    const double scale = ((const diffad_attention_attr *)n->attr)->scale;
+    int32_t      delta;
     DIFFAD_TRY(diffad_emit_scratch(e, s.n * s.heads * s.t, 4, &delta));
     for (int keys = 0; keys < 2; keys++) {
         diffad_launch l = rows_launch(&s, e->caps, "attention_rows_grad",
@@ -203,7 +206,8 @@ static diffad_status rows_bwd(diffad_emit *e, const diffad_node *n)
         diffad_launch_mem(&l, delta, 0, keys ? DIFFAD_READ : DIFFAD_WRITE);
         diffad_emit_out_updated(&l, e, 0);
         diffad_launch_int(&l, s.t);
-        diffad_launch_float(&l, ((const diffad_attention_attr *)n->attr)->scale);
+        diffad_launch_float(&l, scale);
+        diffad_launch_float(&l, scale * LOG2E);
         DIFFAD_TRY(diffad_emit_queued(e, &l));
     }
     return DIFFAD_OK;

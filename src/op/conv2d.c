@@ -385,6 +385,8 @@ static const diffad_op_case cases[] = {
       .absent = 4 },
     { .name = "bench_unet", .in = { { 4, { 1, 256, 64, 64 } }, { 4, { 256, 256, 3, 3 } }, { 1, { 256 } } }, .attr = &bench_3x3_attr,
       .bench = true, .tol = 4e-6 },      /* 2304 products a sum, and the worst of a million sums counts */
+    { .name = "bench_deep", .in = { { 4, { 1, 1024, 8, 8 } }, { 4, { 1024, 1024, 3, 3 } }, { 1, { 1024 } } }, .attr = &bench_3x3_attr,
+      .bench = true, .tol = 4e-6 },      /* 38 MB of weights for 64 pixels */
     { .name = "flat_kernel", .in = { { 4, { 1, 17, 5, 9 } }, { 4, { 16, 17, 2, 3 } } }, .attr = &four_attr,
       .absent = 4 },
 };
