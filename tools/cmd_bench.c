@@ -453,7 +453,8 @@ const cli_command cmd_bench = {
     .details = "model=NAME (default diffad): a variant, or a scale; random weights, --batch pictures at a time.\n"
                "Stages are timed with a wait after each, the detection as a whole. build_ms is what kernels cost\n"
                "until the first result, in processes of their own: cold with empty caches, warm with filled ones.\n"
-               "--train: the plan that a training runs, on random pictures; each stage has the device to itself.\n"
+               "--train: the plan that a training runs, on random pictures; each stage has the device to itself. The\n"
+               "U-Net's step encodes all its pictures here, of which a training spares those that it knows.\n"
                "--pytorch: the same detections, or training steps, in turn with it; theirs over ours is printed.\n"
                "op=NAME (or all): each way of an op on its cases of real size, by the driver's clock, and its\n"
                "share of the nearer roof: multiply-adds, or a stream of as many bytes, measured in turn with it.",
