@@ -228,7 +228,7 @@ static diffad_status list_detection(train_run *run)
 
 static diffad_status list_training(train_run *run, const train_stage *s)
 {
-    train_job     j = { .run = run, .stage = s, .recipe = train_recipe(&run->desc, s) };
+    train_job     j = { .run = run, .stage = s, .recipe = train_recipe(&run->desc, s), .encodes_inside = true };      /* all work in the step */
     diffad_road   r = { NULL, NULL };
     char          name[32];
     snprintf(name, sizeof name, "train %s", s->name);
