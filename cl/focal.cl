@@ -7,14 +7,7 @@
 #define KERNEL __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void
 
 /* true where the mask is set */
-static vint is_set(size_t i, __global const uchar *mask)
-{
-#if VEC == 1
-    return mask[i] != 0;
-#else
-    return DIFFAD_JOIN(convert_int, VEC)(vload(i, mask)) != 0;
-#endif
-}
+static vint is_set(size_t i, __global const uchar *mask) { return DIFFAD_NAME(convert_int)(vload(i, mask)) != 0; }
 
 /* t1 p1 + t0 p0 + smooth */
 static vfloat confidence(vfloat p0, vfloat p1, vint set)

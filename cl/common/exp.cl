@@ -3,15 +3,8 @@
  * reduction by a rounded constant. log: of normal numbers, zero and below. Polynomials of 2^x and log: Cephes' exp2f, logf. */
 #include "common/vec.cl"
 
-#if VEC == 1
-#define as_vfloat as_float
-#define as_vint   as_int
-#define DIFFAD_CONVERT_FLOAT(v) convert_float(v)
-#else
-#define DIFFAD_CONVERT_FLOAT(v) DIFFAD_JOIN(convert_float, VEC)(v)
-#define as_vfloat DIFFAD_JOIN(as_float, VEC)
-#define as_vint   DIFFAD_JOIN(as_int, VEC)
-#endif
+#define as_vfloat DIFFAD_NAME(as_float)
+#define as_vint   DIFFAD_NAME(as_int)
 
 /* exp(r) = 1 + r + r^2 p, where exp(x) = 2^n exp(r): n in the low bits of *t, others above them. p: minimax of the
  * relative error of exp(r), 4e-9. */
@@ -57,7 +50,7 @@ static vfloat vexpm1(vfloat x)
 static vfloat vlog(vfloat x)
 {
     const vint   above = as_vint(x) - 0x3F3504F3;      /* of sqrt(1/2) */
-    const vfloat e     = DIFFAD_CONVERT_FLOAT(above >> 23);
+    const vfloat e     = DIFFAD_NAME(convert_float)(above >> 23);
     const vfloat f     = as_vfloat((above & 0x7FFFFF) + 0x3F3504F3) - 1.0f;
     vfloat p = f * 7.0376836292e-2f - 1.1514610310e-1f;
     p = p * f + 1.1676998740e-1f;

@@ -120,8 +120,7 @@ static diffad_status add_posteriors(train_job *j, const train_rates *r, train_ho
     train_posteriors *p = NULL;
     DIFFAD_TRY(train_posteriors_create(j, &sizes, &p));
     train_hold(h, train_posteriors_plan(p));
-    *seconds += diffad_plan_seconds(train_posteriors_plan(p), r->flops, r->bytes) *
-                (samples * train_posteriors_per_sample(&j->run->desc) + fmin(samples, pictures));
+    *seconds += diffad_plan_seconds(train_posteriors_plan(p), r->flops, r->bytes) * train_posteriors_made(&j->run->desc, samples, pictures);
     train_posteriors_destroy(p);
     return DIFFAD_OK;
 }

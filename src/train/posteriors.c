@@ -6,6 +6,7 @@
 #include "tensor/tensor.h"
 #include "train/train.h"
 
+#include <math.h>
 #include <string.h>
 
 static const size_t MOST_KEPT = (size_t)1 << 30;      /* bytes; pictures behind them are encoded when they are drawn */
@@ -26,13 +27,17 @@ diffad_shape train_posterior_shape(const diffad_desc *d, int64_t n)
     return diffad_shape4(n, 2 * d->autoencoder.embed_dim, d->image_size.v[0] / f, d->image_size.v[1] / f);
 }
 
-static diffad_status build(train_posteriors *p, const train_run *r, const diffad_plan_options *options)
+diffad_val train_moments(const train_run *r, diffad_graph *g, const char *name, int64_t n)
 {
     const diffad_desc *d = &r->desc;
+    diffad_nn          nn = nn_make(g, r->autoencoder, false);
+    return diffad_encoder(&nn, d, diffad_input(g, name, DIFFAD_F32, diffad_shape4(n, d->image_channels, d->image_size.v[0], d->image_size.v[1])));
+}
+
+static diffad_status build(train_posteriors *p, const train_run *r, const diffad_plan_options *options)
+{
     DIFFAD_TRY(diffad_graph_create(&p->road.graph));
-    diffad_nn        nn = nn_make(p->road.graph, r->autoencoder, false);
-    const diffad_val x  = diffad_input(p->road.graph, "x", DIFFAD_F32, diffad_shape4(1, d->image_channels, d->image_size.v[0], d->image_size.v[1]));
-    diffad_output(p->road.graph, "moments", diffad_encoder(&nn, d, x));
+    diffad_output(p->road.graph, "moments", train_moments(r, p->road.graph, "x", 1));
     return diffad_plan_create(r->dev, p->road.graph, options, &p->road.plan);
 }
 
@@ -85,9 +90,11 @@ void train_posteriors_destroy(train_posteriors *p)
 
 const diffad_plan *train_posteriors_plan(const train_posteriors *p) { return p->road.plan; }
 
-double train_posteriors_per_sample(const diffad_desc *d)
+double train_posteriors_made(const diffad_desc *d, double samples, double pictures)
 {
-    return (d->train.rotate ? DIFFAD_SYNTH_ROTATED : 0) + (d->condition != DESC_CONDITION_NONE ? DIFFAD_SYNTH_ANOMALOUS : 0);
+    const bool   is_conditioned = d->condition != DESC_CONDITION_NONE;
+    const double rotated = d->train.rotate ? DIFFAD_SYNTH_ROTATED : 0, corrupted = is_conditioned ? DIFFAD_SYNTH_ANOMALOUS : 0;
+    return d->cache_fresh ? samples * (1 + is_conditioned) : samples * (rotated + corrupted) + fmin(samples, pictures);
 }
 
 static diffad_status encode(const train_posteriors *p, const float *picture, float *moments)
@@ -99,8 +106,8 @@ static diffad_status encode(const train_posteriors *p, const float *picture, flo
 
 static diffad_status of_clean(train_posteriors *p, const diffad_batch *b, int i, float *to)
 {
-    const int    index = p->is_fresh ? 0 : b->index[i];
-    const bool   is_kept = !p->is_fresh && !b->turned[i] && index < p->kept;
+    const bool   is_kept = !p->is_fresh && !b->turned[i] && b->index[i] < p->kept;
+    const int    index = is_kept ? b->index[i] : 0;
     const size_t bytes = (size_t)p->each * sizeof *to;
     if (is_kept && p->is_known[index]) {
         memcpy(to, p->known + index * p->each, bytes);
@@ -123,8 +130,10 @@ static diffad_status of_corrupted(train_posteriors *p, const diffad_batch *b, in
     return DIFFAD_OK;
 }
 
-static diffad_status write(train_job *j, const diffad_batch *b, diffad_plan *plan)
+diffad_status train_posteriors_write(train_job *j, const diffad_batch *b, diffad_plan *plan)
 {
+    if (!j->posteriors)
+        DIFFAD_TRY(train_posteriors_create(j, NULL, &j->posteriors));
     train_posteriors *p = j->posteriors;
     diffad_tensor    *corrupted = diffad_plan_tensor(plan, "augmented_moments");
     const size_t      bytes = (size_t)b->count * (size_t)p->each * sizeof(float);
@@ -136,11 +145,4 @@ static diffad_status write(train_job *j, const diffad_batch *b, diffad_plan *pla
     }
     DIFFAD_TRY(diffad_tensor_write(diffad_plan_tensor(plan, "moments"), p->clean, bytes));
     return corrupted ? diffad_tensor_write(corrupted, p->corrupted, bytes) : DIFFAD_OK;
-}
-
-diffad_status train_posteriors_write(train_job *j, const diffad_batch *b, diffad_plan *plan)
-{
-    if (!j->posteriors)
-        DIFFAD_TRY(train_posteriors_create(j, NULL, &j->posteriors));
-    return write(j, b, plan);
 }

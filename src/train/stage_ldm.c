@@ -17,12 +17,8 @@ static diffad_val table(diffad_graph *g, const char *name, int timesteps) { retu
 /* What the frozen encoder makes of the pictures `name`: in the step, or an input that was made beside it. */
 static diffad_val moments_of(train_job *j, diffad_graph *g, const char *name, const char *moments)
 {
-    const diffad_desc *d = &j->run->desc;
-    const int64_t      n = j->recipe->batch;
-    if (!j->encodes_inside)
-        return diffad_input(g, moments, DIFFAD_F32, train_posterior_shape(d, n));
-    diffad_nn nn = nn_make(g, j->run->autoencoder, false);
-    return diffad_encoder(&nn, d, diffad_input(g, name, DIFFAD_F32, diffad_shape4(n, d->image_channels, d->image_size.v[0], d->image_size.v[1])));
+    const int64_t n = j->recipe->batch;
+    return j->encodes_inside ? train_moments(j->run, g, name, n) : diffad_input(g, moments, DIFFAD_F32, train_posterior_shape(&j->run->desc, n));
 }
 
 /* Of a posterior: a sample times the scale, or the mean. */
@@ -43,10 +39,10 @@ static void build(train_job *j, int phase, bool is_last, diffad_graph *g)
     const int          n = j->recipe->batch;
     (void)phase;
     diffad_nn nn = nn_make(g, j->run->unet, true);
-    const diffad_val x = moments_of(j, g, "x", "moments"), keys = train_keys(j, g);
+    const diffad_val clean = moments_of(j, g, "x", "moments"), keys = train_keys(j, g);
     const diffad_val t = diffad_input(g, "t", DIFFAD_I32, diffad_shape1(n));
     const diffad_val a = table(g, "a", d->diffusion.timesteps), b = table(g, "b", d->diffusion.timesteps);
-    const diffad_val z = latent_of(j, g, x, keys, true);
+    const diffad_val z = latent_of(j, g, clean, keys, true);
     const diffad_val eps = train_noise(j, g, "eps", keys, *diffad_val_shape(g, z), DIFFAD_RNG_NOISE);
     diffad_val in = diffad_q_sample(g, z, eps, t, a, b);
     if (d->condition != DESC_CONDITION_NONE) {

@@ -85,9 +85,7 @@ diffad_status train_measure_latents(train_run *r, int most)
     diffad_val     mean, logvar;
     diffad_status  st;
     DIFFAD_TRY(diffad_graph_create(&road.graph));
-    diffad_nn nn = nn_make(road.graph, r->autoencoder, false);
-    diffad_moments(road.graph, diffad_encoder(&nn, &r->desc, diffad_input(road.graph, "x", DIFFAD_F32,
-        diffad_shape4(batch, r->desc.image_channels, r->desc.image_size.v[0], r->desc.image_size.v[1]))), &mean, &logvar);
+    diffad_moments(road.graph, train_moments(r, road.graph, "x", batch), &mean, &logvar);
     diffad_output(road.graph, "mean", mean);
     diffad_output(road.graph, "logvar", logvar);
     DIFFAD_GOTO(done, diffad_plan_create(r->dev, road.graph, NULL, &road.plan));

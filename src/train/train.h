@@ -155,6 +155,8 @@ int               train_picture_batch(const desc_stage *recipe);
 
 /* ---- posteriors.c: moments of the frozen encoder, made beside the steps ---- */
 
+/* The frozen encoder's moments of n pictures, which are the input `name` [n,C,H,W]. */
+diffad_val    train_moments(const train_run *r, diffad_graph *g, const char *name, int64_t n);
 /* Moments of n pictures: mean and log of the variance, [n,2c,h,w]. */
 diffad_shape  train_posterior_shape(const diffad_desc *d, int64_t n);
 /* options: of the plan; NULL: defaults. With sizes_only there is only the plan. */
@@ -162,8 +164,8 @@ diffad_status train_posteriors_create(const train_job *j, const diffad_plan_opti
 void          train_posteriors_destroy(train_posteriors *p);
 /* That of one picture. */
 const diffad_plan *train_posteriors_plan(const train_posteriors *p);
-/* Pictures that are encoded for a sample, on average, once the training pictures' posteriors are known. */
-double        train_posteriors_per_sample(const diffad_desc *d);
+/* Pictures that are encoded for `samples` samples of `pictures` training pictures, on average. */
+double        train_posteriors_made(const diffad_desc *d, double samples, double pictures);
 /* The batch's, made or known, into the inputs `moments` and (where there is one) `augmented_moments`. */
 diffad_status train_posteriors_write(train_job *j, const diffad_batch *b, diffad_plan *plan);
 
