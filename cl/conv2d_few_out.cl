@@ -1,7 +1,9 @@
-/* conv2d_few_out.cl: convolution with at most 4 output channels (blocked in, plain out), for CPUs: vectors run over
- * input channels and are summed at the end. A place of the queue is a run of segments; a segment is P neighbouring
- * outputs of a row. */
+/* conv2d_few_out.cl: convolution with at most 4 output channels (blocked in, plain out), for CPUs: vectors of VEC lanes
+ * (8 or 16: the device's) run over input channels and are summed at the end. A place of the queue is a run of segments;
+ * a segment is P neighbouring outputs of a row. */
 #include "common/queue.cl"
+#include "common/vec.cl"
+#include "common/lanes.cl"
 #ifndef P
 #define P 8
 #endif
@@ -14,14 +16,6 @@
 #define STRIP  32        /* most inputs a row of taps spans: (P - 1) STRIDE + (taps - 1) dilation + 1 */
 #define LANES  16
 #define UNROLL __attribute__((opencl_unroll_hint))
-
-static float sum16(float16 a)
-{
-    const float8 b = a.lo + a.hi;
-    const float4 c = b.lo + b.hi;
-    const float2 d = c.lo + c.hi;
-    return d.x + d.y;
-}
 
 /* x [N,C/16,H,W,16]; weights [C/16][taps y][taps x][OUT][16]; y [N,OUT,YH,YW] */
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1)))
@@ -39,10 +33,10 @@ void conv2d_few_out(__global const float *x, ulong x_off, __global const float *
         __global float       *yn = y + y_off + n * OUT * YH * YW;
         int oy = first / per_row, ox = first % per_row * P;
         for (int s = first; s < last; s++) {
-            float16 acc[OUT][P];
+            vfloat acc[OUT][P];
             UNROLL for (int o = 0; o < OUT; o++)
                 UNROLL for (int p = 0; p < P; p++)
-                    acc[o][p] = (float16)(0.0f);
+                    acc[o][p] = (vfloat)(0.0f);
             const int ix0 = ox * STRIDE - left;
             for (int ib = 0; ib < in_blocks; ib++)
                 for (int ky = 0; ky < taps_y; ky++) {
@@ -54,26 +48,27 @@ void conv2d_few_out(__global const float *x, ulong x_off, __global const float *
                     float strip[STRIP * LANES];
                     for (int k = 0; k < span; k++)
                         vstore16(ix0 + k >= 0 && ix0 + k < W ? vload16(ix0 + k, row) : (float16)(0.0f), k, strip);
-                    for (int kx = 0; kx < taps_x; kx++) {
-                        float16 wv[OUT];
-                        UNROLL for (int o = 0; o < OUT; o++)
-                            wv[o] = vload16(kx * OUT + o, wt);
-                        UNROLL for (int p = 0; p < P; p++) {
-                            const float16 xv = vload16(kx * dilation + p * STRIDE, strip);
+                    for (int kx = 0; kx < taps_x; kx++)
+                        UNROLL for (int part = 0; part < LANES; part += VEC) {
+                            vfloat wv[OUT];
                             UNROLL for (int o = 0; o < OUT; o++)
-                                acc[o][p] = wv[o] * xv + acc[o][p];
+                                wv[o] = vload(0, wt + (kx * OUT + o) * LANES + part);
+                            UNROLL for (int p = 0; p < P; p++) {
+                                const vfloat xv = vload(0, strip + (kx * dilation + p * STRIDE) * LANES + part);
+                                UNROLL for (int o = 0; o < OUT; o++)
+                                    acc[o][p] = wv[o] * xv + acc[o][p];
+                            }
                         }
-                    }
                 }
-            float lanes[OUT * P * LANES];      /* so that the sums are a loop: unrolled they take long to compile */
+            float lanes[OUT * P * VEC];      /* so that the sums are a loop: unrolled they take long to compile */
             UNROLL for (int o = 0; o < OUT; o++)
                 UNROLL for (int p = 0; p < P; p++)
-                    vstore16(acc[o][p], o * P + p, lanes);
+                    vstore(acc[o][p], o * P + p, lanes);
             __attribute__((opencl_unroll_hint(1)))
             for (int o = 0; o < OUT; o++)
                 for (int p = 0; p < min(P, cols - ox); p++)
                     yn[((size_t)o * YH + oy * out_stride + row0) * YW + (ox + p) * out_stride + col0] =
-                        sum16(vload16(o * P + p, lanes)) + (has_bias ? b[b_off + o] : 0.0f);
+                        sum_of_lanes(vload(o * P + p, lanes)) + (has_bias ? b[b_off + o] : 0.0f);
             ox += P;
             if (ox >= cols) {
                 ox = 0;

@@ -31,8 +31,7 @@ typedef struct job {
     float            *planes;
     stage             stage[DIFFAD_DETECTOR_STAGES];
     int               stages;
-    cli_sample        ms, pytorch_ms, ratio;
-    double            build_cold, build_warm;      /* ms; NaN: not measured */
+    cli_sample        ms, pytorch_ms, ratio, build_cold, build_warm;
     cli_pytorch       pytorch;
     bool              has_pytorch;
     cli_against       against;
@@ -88,7 +87,7 @@ static void measure_build(void *user, void *result)
     b.c = &quiet;
     if (open_model(&b) != DIFFAD_OK || detect(&b, &first) != DIFFAD_OK || detect(&b, &second) != DIFFAD_OK)
         return;
-    r->ms      = (double)diffad_program_statistics(b.dev).build_ns * 1e-6 + fmax(first - second, 0);
+    r->ms      = (double)diffad_program_statistics(b.dev).build_ns * 1e-6 + first - second;
     r->is_done = true;
 }
 
@@ -116,29 +115,39 @@ static void set_or_unset(const char *name, const char *value)
         unsetenv(name);
 }
 
+/* Of a large model the warm one is a small difference of two detections that take seconds: no single pair tells it. */
+static void measure_pair(job *b, const char *folder)
+{
+    for (int warm = 0; warm < 2 && !cli_stop; warm++) {
+        build_result r = { .is_done = false };
+        if (cli_in_child(measure_build, b, &r, sizeof r, BUILD_MS) == 0 && r.is_done)
+            cli_sample_add(warm ? &b->build_warm : &b->build_cold, r.ms);
+    }
+    remove_tree(folder);
+}
+
 static void measure_builds(job *b)
 {
     static const char *const names[] = { "DIFFAD_CACHE_DIR", "POCL_CACHE_DIR" };
     const char *tmp = getenv("TMPDIR");
     char        folder[1024], *before[2];
-    snprintf(folder, sizeof folder, "%s/diffad-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (!mkdtemp(folder))
-        return;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         before[i] = getenv(names[i]) ? diffad_strdup(getenv(names[i])) : NULL;
-        setenv(names[i], folder, 1);
+    cli_progress_begin(b->c, "time until the first result", "pair of caches", 0, b->repeat);
+    for (int round = 0; round < b->repeat && !cli_stop; round++) {
+        snprintf(folder, sizeof folder, "%s/diffad-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+        if (!mkdtemp(folder))
+            break;
+        for (int i = 0; i < 2; i++)
+            setenv(names[i], folder, 1);
+        measure_pair(b, folder);
+        cli_progress(round + 1, NULL);
     }
-    for (int warm = 0; warm < 2; warm++) {
-        build_result r = { .is_done = false };
-        cli_note(b->c, "time until the first result, caches %s", warm ? "filled" : "empty");
-        if (cli_in_child(measure_build, b, &r, sizeof r, BUILD_MS) == 0 && r.is_done)
-            *(warm ? &b->build_warm : &b->build_cold) = r.ms;
-    }
+    cli_progress_end();
     for (int i = 0; i < 2; i++) {
         set_or_unset(names[i], before[i]);
         diffad_release(before[i]);
     }
-    remove_tree(folder);
 }
 
 /* ---- rounds ---- */
@@ -291,8 +300,8 @@ static void print_json(const job *b)
     cli_json_int(&j, "peak_rss", peak_rss());
     if (b->against.row)
         cli_json_real(&j, "against", cli_sample_median(&b->ms) / cli_against_ms(&b->against, NULL), 6);
-    cli_json_real(&j, "build_ms_cold", b->build_cold, 6);
-    cli_json_real(&j, "build_ms_warm", b->build_warm, 6);
+    cli_sample_json(&j, "build_ms_cold", &b->build_cold);
+    cli_sample_json(&j, "build_ms_warm", &b->build_warm);
     if (b->has_pytorch)
         cli_pytorch_json(&j, &b->pytorch, &b->pytorch_ms, &b->ratio, beyond_weights(b));
     cli_json_close(&j, '}');
@@ -303,6 +312,13 @@ static void print_line(const char *name, const cli_sample *ms, double gflop, int
 {
     cli_out("%-10s %10.2f ms (%.2f .. %.2f) %9.2f GFLOP %8.1f GFLOP/s %6lld launches\n", name, cli_sample_median(ms),
             cli_sample_min(ms), cli_sample_max(ms), gflop, gflop / cli_sample_median(ms) * 1e3, (long long)launches);
+}
+
+static void print_build(const char *caches, const cli_sample *ms)
+{
+    if (ms->count)
+        cli_out("kernels until the first result, caches %-6s %6.0f ms (%.0f .. %.0f)\n", caches, cli_sample_median(ms), cli_sample_min(ms),
+                cli_sample_max(ms));
 }
 
 /* With -v: which nodes of the stage's plan became part of others. */
@@ -333,9 +349,8 @@ static void print_text(const job *b)
     cli_out("%s of device memory, %s of process memory\n",
             cli_bytes_text((double)diffad_device_peak_bytes(b->dev), device, sizeof device),
             cli_bytes_text((double)peak_rss(), host, sizeof host));
-    if (isfinite(b->build_cold))
-        cli_out("kernels until the first result: %.0f ms with empty caches, %.0f ms with filled ones\n", b->build_cold,
-                b->build_warm);
+    print_build("empty", &b->build_cold);
+    print_build("filled", &b->build_warm);
     if (b->has_pytorch)
         cli_pytorch_print(&b->pytorch, &b->pytorch_ms, &b->ratio, beyond_weights(b));
     for (int i = 0; i < b->stages; i++)
@@ -352,8 +367,7 @@ static int bench_model(cli *c, const char *model)
     const char *threads = getenv("POCL_MAX_PTHREAD_COUNT");
     int64_t     n = 0;
     b = (job){ .c = c, .model = model, .scale = cli_text(c, "scale", "fast"), .repeat = (int)cli_int(c, "repeat", 5),
-               .how = { .steps = (int)cli_int(c, "steps", 0), .batch = (int)cli_int(c, "batch", 1) }, .size = (int)cli_int(c, "size", 0),
-               .build_cold = NAN, .build_warm = NAN };
+               .how = { .steps = (int)cli_int(c, "steps", 0), .batch = (int)cli_int(c, "batch", 1) }, .size = (int)cli_int(c, "size", 0) };
     snprintf(b.size_text, sizeof b.size_text, "image_size=[%d, %d]", b.size, b.size);
     b.sets[0]  = b.size ? b.size_text : NULL;
     b.how.sets = b.sets;

@@ -19,7 +19,14 @@ static int64_t span(int64_t pixels, int64_t stride, int64_t taps, int64_t dilati
 
 /* ---- forward, and backward with respect to the input ---- */
 
-static int64_t few_out_pixels(const conv2d_phase *p) { return p->out_c <= 3 ? 8 : 6; }
+/* Lanes of a sum, and pixels for which the sums of all outputs fit the registers (16 or 32). */
+static int64_t few_out_lanes(const diffad_caps *caps) { return caps->native_float >= 16 ? 16 : 8; }
+
+static int64_t few_out_pixels(const diffad_caps *caps, const conv2d_phase *p)
+{
+    const int64_t sums = caps->native_float >= 16 ? 24 : 12;
+    return p->out_c <= sums / 8 ? 8 : sums / p->out_c;
+}
 
 bool conv2d_few_in_fits(const diffad_node *n, const diffad_caps *caps)
 {
@@ -36,7 +43,7 @@ bool conv2d_few_out_fits(const diffad_node *n, const diffad_caps *caps)
     bool         ok = is_cpu(caps);
     for (int i = 0; ok && conv2d_phase_at(n, i, &p); i++)
         ok = p.out_c <= MOST_OUT && p.in_c >= CONV2D_LANES &&
-             span(few_out_pixels(&p), p.stride, p.taps_x, p.dilation) <= STRIP;
+             span(few_out_pixels(caps, &p), p.stride, p.taps_x, p.dilation) <= STRIP;
     return ok;
 }
 
@@ -65,13 +72,14 @@ static diffad_status emit_few_in(diffad_emit *e, const diffad_node *n, const con
 
 static diffad_status emit_few_out(diffad_emit *e, const diffad_node *n, const conv2d_phase *p)
 {
-    const int64_t pixels = few_out_pixels(p), segments = p->rows * diffad_ceil_div(p->cols, pixels);
+    const int64_t pixels = few_out_pixels(e->caps, p), segments = p->rows * diffad_ceil_div(p->cols, pixels);
     const int64_t run = conv2d_share(e->caps, segments, p->n);
     int32_t       packed;
     DIFFAD_TRY(conv2d_pack(e, n, p, false, 1, p->out_c, &packed));
     diffad_launch l = diffad_launch_make("conv2d_few_out", "conv2d_few_out", 1, 1);
     diffad_launch_items(&l, 1, diffad_ceil_div(segments, run), p->n);
     diffad_launch_def(&l, "P", pixels);
+    diffad_launch_def(&l, "VEC", few_out_lanes(e->caps));
     diffad_launch_def(&l, "OUT", p->out_c);
     diffad_launch_def(&l, "STRIDE", p->stride);
     conv2d_add_operands(&l, e, p, packed);
