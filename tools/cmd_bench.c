@@ -466,7 +466,8 @@ const cli_command cmd_bench = {
     .run       = run,
     .details = "model=NAME (default diffad): a variant, or a scale; random weights, --batch pictures at a time.\n"
                "Stages are timed with a wait after each, the detection as a whole. build_ms is what kernels cost\n"
-               "until the first result, in processes of their own: cold with empty caches, warm with filled ones.\n"
+               "until the first result, in processes of their own, cold with empty caches and warm with filled\n"
+               "ones, a pair a round: --no-build leaves that out.\n"
                "--train: the plan that a training runs, on random pictures; each stage has the device to itself. The\n"
                "U-Net's step encodes all its pictures here, of which a training spares those that it knows.\n"
                "--pytorch: the same detections, or training steps, in turn with it; theirs over ours is printed.\n"
