@@ -115,7 +115,6 @@ static void set_or_unset(const char *name, const char *value)
         unsetenv(name);
 }
 
-/* Of a large model the warm one is a small difference of two detections that take seconds: no single pair tells it. */
 static void measure_pair(job *b, const char *folder)
 {
     for (int warm = 0; warm < 2 && !cli_stop; warm++) {
@@ -126,6 +125,7 @@ static void measure_pair(job *b, const char *folder)
     remove_tree(folder);
 }
 
+/* Of a large model the warm one is a small difference of two detections that take seconds: no single pair tells it. */
 static void measure_builds(job *b)
 {
     static const char *const names[] = { "DIFFAD_CACHE_DIR", "POCL_CACHE_DIR" };

@@ -44,7 +44,7 @@ static block pick_block(const diffad_caps *caps, int variant, int64_t n)
 {
     if (variant >= 0)
         return blocks[variant];
-    if (caps->native_float >= 16)
+    if (diffad_has_wide_vectors(caps))
         return n > 32 ? (block){ 6, 4 } : n > 16 ? (block){ 12, 2 } : (block){ 12, 1 };
     return caps->native_float >= 8 ? (block){ 6, 1 } : (block){ 3, 1 };
 }

@@ -13,4 +13,7 @@ static inline int64_t diffad_most_sums(const diffad_caps *caps)
     return caps->vendor_id == DIFFAD_VENDOR_INTEL && caps->kind != DIFFAD_DEVICE_CPU ? 32 : 64;
 }
 
+/* Vectors of 16 floats, and 32 of them: AVX-512. Else a CPU has 16 of 8 lanes or fewer. */
+static inline bool diffad_has_wide_vectors(const diffad_caps *caps) { return caps->native_float >= 16; }
+
 #endif

@@ -153,7 +153,7 @@ static int64_t rows_local(const sizes *s, int64_t rows, int tiles)
 static bool has_large_tiles(const sizes *s, const diffad_caps *caps)
 {
     const int64_t rows = LARGE_TILE * caps->block, local = rows_local(s, rows, 1);
-    return caps->native_float < 16 && s->d >= 128 && 2 * (uint64_t)local <= caps->local_mem &&
+    return !diffad_has_wide_vectors(caps) && s->d >= 128 && 2 * (uint64_t)local <= caps->local_mem &&
            s->t / rows * s->heads * s->n >= 16 * (int64_t)caps->compute_units;
 }
 
@@ -184,7 +184,7 @@ static diffad_launch rows_launch(const sizes *s, const diffad_caps *caps, const 
     diffad_launch_def(&l, "VEC", caps->block);
     diffad_launch_def(&l, "D", s->d);
     diffad_launch_def(&l, "LV", v);
-    diffad_launch_def(&l, "SUMS", caps->native_float >= 16 ? 16 : 6);
+    diffad_launch_def(&l, "SUMS", diffad_has_wide_vectors(caps) ? 16 : 6);
     diffad_launch_def(&l, "PASS", PASS);
     diffad_launch_local(&l, rows_local(s, rows, tiles));
     return l;

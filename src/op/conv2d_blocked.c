@@ -1,6 +1,7 @@
 /* conv2d_blocked.c: direct convolution on channel-blocked maps for CPUs, and what the CPU ways share: packed weights,
  * sharing out, the sum over partial weight gradients. Kernels: cl/conv2d_blocked.cl, cl/conv2d_gather.cl, cl/conv2d_pack.cl,
  * cl/conv2d_dw.cl. */
+#include "device/registers.h"
 #include "op/conv2d.h"
 
 #include <stdio.h>
@@ -30,7 +31,7 @@ int64_t conv2d_share(const diffad_caps *caps, int64_t units, int64_t others)
 conv2d_tile conv2d_tile_of(const diffad_caps *caps, int64_t channels)
 {
     const int64_t vectors = diffad_ceil_div(channels, CONV2D_LANES) % 2 == 0 ? 2 : 1;
-    if (caps->native_float >= 16)
+    if (diffad_has_wide_vectors(caps))
         return (conv2d_tile){ vectors, 16 / vectors, 16 / vectors };
     return caps->native_float >= 8 ? (conv2d_tile){ 1, 6, 4 } : (conv2d_tile){ 1, 3, 2 };
 }

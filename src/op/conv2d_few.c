@@ -1,6 +1,7 @@
 /* conv2d_few.c: convolutions on CPUs where the input has fewer than 16 channels, or the output at most 4: the map
  * with few channels stays plain and is not padded to a vector. Kernels: cl/conv2d_few_in.cl, cl/conv2d_few_out.cl,
  * cl/conv2d_dw_few.cl. */
+#include "device/registers.h"
 #include "op/conv2d.h"
 
 enum {
@@ -20,11 +21,11 @@ static int64_t span(int64_t pixels, int64_t stride, int64_t taps, int64_t dilati
 /* ---- forward, and backward with respect to the input ---- */
 
 /* Lanes of a sum, and pixels for which the sums of all outputs fit the registers (16 or 32). */
-static int64_t few_out_lanes(const diffad_caps *caps) { return caps->native_float >= 16 ? 16 : 8; }
+static int64_t few_out_lanes(const diffad_caps *caps) { return diffad_has_wide_vectors(caps) ? 16 : 8; }
 
 static int64_t few_out_pixels(const diffad_caps *caps, const conv2d_phase *p)
 {
-    const int64_t sums = caps->native_float >= 16 ? 24 : 12;
+    const int64_t sums = diffad_has_wide_vectors(caps) ? 24 : 12;
     return p->out_c <= sums / 8 ? 8 : sums / p->out_c;
 }
 

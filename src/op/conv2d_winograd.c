@@ -3,6 +3,7 @@
  * cl/conv2d_winograd.cl, cl/conv2d_winograd_input.cl. Tiles are taken one after the other through all samples, in
  * chunks: a chunk's transformed inputs are made by one launch and multiplied by the next while they are in the cache
  * that the cores share. */
+#include "device/registers.h"
 #include "op/conv2d.h"
 
 enum {
@@ -17,7 +18,7 @@ enum {
  * would stay empty (maps of 8x8 are 4 tiles, of 16x16 are 16). No bit depends on it: a tile's sums are its own. */
 static int64_t tiles_at_once(const diffad_caps *caps, int64_t tiles)
 {
-    const int64_t most = caps->native_float >= 16 ? 12 : 6, fewer = most * 2 / 3;
+    const int64_t most = diffad_has_wide_vectors(caps) ? 12 : 6, fewer = most * 2 / 3;
     return 10 * diffad_round_up(tiles, most) > 11 * diffad_round_up(tiles, fewer) ? fewer : most;
 }
 
